@@ -1,0 +1,1 @@
+//! The reference backend: everything in memory, every optional family supported.
