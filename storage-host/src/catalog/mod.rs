@@ -53,8 +53,34 @@ pub trait Catalog: Send + Sync + 'static {
     /// Only those of the database.
     async fn release_reservation(&self, reservation: ReservationId) -> Result<()>;
 
+    /// Records that an object is about to be written, so that what a killed process leaves behind can be proven
+    /// to be nobody's. Calling it again for the same object renews the record: a long save does so every minute.
+    ///
+    /// Survives the death of the process, not necessarily a power cut: it costs no `fsync` (SQLite: a database of its
+    /// own beside the catalog, `synchronous=OFF`).
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database; then the object is not written.
+    async fn begin_object(&self, object: &Garbage) -> Result<()>;
+
+    /// Forgets the record of an object that was written and removed again, or never written.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    async fn abandon_object(&self, object: &Garbage) -> Result<()>;
+
+    /// Objects whose record was last renewed longer than `age` ago and that no version refers to: provably nobody's.
+    /// Records of objects that a version does refer to are dropped on the way.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    async fn unfinished_objects(&self, age: Duration, limit: u32) -> Result<Vec<Garbage>>;
+
     /// Adds a version and makes it the current one: file and version row, placement, usage in place of the
-    /// reservation, audit line, outbox event.
+    /// reservation, audit line, outbox event; and the record of its object (see [`Catalog::begin_object`]) goes.
     ///
     /// Without a reservation the quota is checked here.
     ///
