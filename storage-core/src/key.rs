@@ -1,5 +1,6 @@
 //! [`ObjectKey`]: the validated name of an object in a backend.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -79,6 +80,12 @@ impl fmt::Debug for ObjectKey {
 
 impl AsRef<str> for ObjectKey {
     fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ObjectKey {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

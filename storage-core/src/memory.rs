@@ -1,1 +1,0 @@
-//! The reference backend: everything in memory, every optional family supported.
