@@ -1,0 +1,212 @@
+//! `cargo xtask test`: every check that a change must pass, the same here and in CI.
+//!
+//! All steps run even when one fails, so that one run names every fault; the summary at the end lists
+//! each step, and a step that did not run is listed with the reason.
+
+use std::env;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{staging, tidy, workspace};
+
+/// Check formatting, lints, documentation and house rules, and run all tests
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Run only these steps
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STEP")]
+    only: Vec<Step>,
+    /// Arguments for the test runner, such as a part of a test's name; documentation tests, which know
+    /// other names, are then left out
+    #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    filter: Vec<String>,
+}
+
+/// The steps, in the order in which they run: the quick ones first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    /// Formatting
+    Fmt,
+    /// House rules
+    Tidy,
+    /// Lints, with warnings denied
+    Clippy,
+    /// Documentation builds without a warning, private items included
+    Doc,
+    /// Unit and integration tests
+    Tests,
+    /// Examples in the documentation
+    Doctests,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    LeftOut(&'static str),
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode> {
+    let mut report = Vec::new();
+    for step in Step::value_variants() {
+        let started = Instant::now();
+        let outcome = match left_out(*step, args) {
+            Some(reason) => Outcome::LeftOut(reason),
+            None => {
+                eprintln!("\n── {}", name(*step));
+                execute(*step, &args.filter).unwrap_or_else(|error| {
+                    eprintln!("error: {error:#}");
+                    Outcome::Failed
+                })
+            }
+        };
+        report.push((*step, outcome, started.elapsed()));
+    }
+    eprint!("\n{}", summary(&report));
+    Ok(if succeeded(&report) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn left_out(step: Step, args: &Args) -> Option<&'static str> {
+    if !args.only.is_empty() && !args.only.contains(&step) {
+        Some("not asked for")
+    } else if step == Step::Doctests && !args.filter.is_empty() && !args.only.contains(&step) {
+        Some("the test filter knows no documentation tests")
+    } else {
+        None
+    }
+}
+
+fn execute(step: Step, filter: &[String]) -> Result<Outcome> {
+    let passed = match step {
+        Step::Fmt => succeeds(cargo(&["fmt", "--all", "--check"]))?,
+        Step::Tidy => tidy::report(&tidy::check(&workspace::root())?),
+        Step::Clippy => {
+            // The flag goes to the workspace's own crates only; RUSTFLAGS would rebuild everything.
+            succeeds(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?
+        }
+        Step::Doc => {
+            let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+            let flags = env::var("RUSTDOCFLAGS").unwrap_or_default();
+            doc.env("RUSTDOCFLAGS", format!("{flags} -D warnings"));
+            succeeds(doc)?
+        }
+        Step::Tests => {
+            prepare()?;
+            succeeds(test_runner(filter))?
+        }
+        Step::Doctests => {
+            let mut doctests = cargo(&["test", "--doc", "--workspace", "--no-fail-fast", "--"]);
+            doctests.args(filter);
+            succeeds(doctests)?
+        }
+    };
+    Ok(if passed { Outcome::Passed } else { Outcome::Failed })
+}
+
+/// Builds what the tests load or start, and puts the plugins where the host looks for them.
+fn prepare() -> Result<()> {
+    let plugins = workspace::plugins()?;
+    let built = workspace::build_for_tests(&plugins)?;
+    staging::stage_beside(&built.libraries)?;
+    Ok(())
+}
+
+fn test_runner(filter: &[String]) -> Command {
+    let mut runner = if has_nextest() {
+        cargo(&["nextest", "run", "--workspace"])
+    } else {
+        eprintln!("cargo-nextest is not installed; the tests run with cargo test");
+        cargo(&["test", "--workspace", "--no-fail-fast"])
+    };
+    runner.args(workspace::TEST_TARGETS).args(filter);
+    runner
+}
+
+fn has_nextest() -> bool {
+    cargo(&["nextest", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn cargo(args: &[&str]) -> Command {
+    let mut command = workspace::cargo();
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn succeeds(mut command: Command) -> Result<bool> {
+    let status = command.status().context("cargo could not be started")?;
+    Ok(status.success())
+}
+
+fn succeeded(report: &[(Step, Outcome, Duration)]) -> bool {
+    report.iter().all(|(_, outcome, _)| *outcome != Outcome::Failed)
+}
+
+fn summary(report: &[(Step, Outcome, Duration)]) -> String {
+    let mut lines = String::from("── summary\n");
+    for (step, outcome, elapsed) in report {
+        let outcome = match outcome {
+            Outcome::Passed => format!("passed  {:>4} s", elapsed.as_secs()),
+            Outcome::Failed => format!("FAILED  {:>4} s", elapsed.as_secs()),
+            Outcome::LeftOut(reason) => format!("left out: {reason}"),
+        };
+        lines.push_str(&format!("{:<10} {outcome}\n", name(*step)));
+    }
+    lines.push_str(if succeeded(report) { "all that ran has passed\n" } else { "there are failures\n" });
+    lines
+}
+
+fn name(step: Step) -> String {
+    step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn args(only: &[Step], filter: &[&str]) -> Args {
+        Args { only: only.to_vec(), filter: filter.iter().map(|&word| word.to_owned()).collect() }
+    }
+
+    fn steps_that_run(args: &Args) -> Vec<Step> {
+        Step::value_variants().iter().copied().filter(|step| left_out(*step, args).is_none()).collect()
+    }
+
+    #[test]
+    fn without_arguments_every_step_runs() {
+        assert_eq!(steps_that_run(&args(&[], &[])), Step::value_variants());
+    }
+
+    #[test]
+    fn a_filter_leaves_out_only_the_documentation_tests() {
+        let running = steps_that_run(&args(&[], &["save"]));
+        assert_eq!(running, [Step::Fmt, Step::Tidy, Step::Clippy, Step::Doc, Step::Tests]);
+        assert_eq!(
+            steps_that_run(&args(&[Step::Doctests], &["save"])),
+            [Step::Doctests],
+            "asked for by name"
+        );
+    }
+
+    #[test]
+    fn one_failed_step_fails_the_whole_and_is_named() {
+        let second = Duration::from_secs(1);
+        let report = [
+            (Step::Fmt, Outcome::Passed, second),
+            (Step::Clippy, Outcome::Failed, second),
+            (Step::Doc, Outcome::LeftOut("not asked for"), second),
+        ];
+        assert!(!succeeded(&report));
+        let summary = summary(&report);
+        assert!(summary.contains("clippy     FAILED"), "{summary}");
+        assert!(summary.contains("doc        left out: not asked for"), "{summary}");
+        assert!(summary.ends_with("there are failures\n"), "{summary}");
+        assert!(succeeded(&[(Step::Fmt, Outcome::Passed, second)]));
+    }
+}
