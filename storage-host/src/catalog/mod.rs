@@ -97,6 +97,13 @@ pub trait Catalog: Send + Sync + 'static {
     /// `NotFound`, the same for a file of somebody else as for none.
     async fn file(&self, user: &UserId, file: FileId) -> Result<FileRecord>;
 
+    /// Who owns a file: for a caller whose right to it is proven otherwise, by a signed link.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`.
+    async fn owner(&self, file: FileId) -> Result<UserId>;
+
     /// One version of a file, as [`Catalog::file`].
     ///
     /// # Errors

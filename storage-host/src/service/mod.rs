@@ -1,22 +1,46 @@
 //! The one API that applications, HTTP and the command line share.
+//!
+//! Every operation names the user for whom it is done; nobody sees, changes or learns of anybody else's files.
 
 mod types;
+mod save;
+mod upload;
+mod lease;
+mod retrieve;
+mod delete;
+mod link;
+mod copy;
+mod browse;
+mod health;
+mod audit;
+mod objects;
+mod reconcile;
+mod content_type;
+mod naming;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage_core::{ByteStream, Result};
+use storage_core::Result;
 
-use crate::catalog::{Catalog, FileId, FileQuery, FileVersionId, Quota, Usage, UserId};
-use crate::config::Config;
+use crate::catalog::Catalog;
+use crate::config::LinkConfig;
 use crate::manager::StorageManager;
 
+pub use link::LINK_PATH;
+pub use naming::{MAX_FILENAME_BYTES, check_filename, content_disposition};
+pub use reconcile::{
+    BackendFindings, BackendRebuild, FsckOptions, FsckReport, MissingObject, RebuildReport, WrongSize,
+};
 pub use types::{
-    Actor, BackendHealth, BatchItem, CopyFileOptions, DownloadLink, FileContent, FileInfo, FileInfoPage,
-    LinkOptions, Metadata, RetrieveFileOptions, SaveFileOptions, StorageHealth,
+    Actor, BackendHealth, BatchItem, CopyFileOptions, DownloadLink, FileContent, FileInfo, FileInfoPage, LinkOptions,
+    Metadata, RetrieveFileOptions, SaveFileOptions, StorageHealth,
 };
 
 /// The service. Cloning is cheap; every clone is the same service.
+///
+/// Its futures may be dropped at any time: what was not acknowledged is then either done wholly or not at all.
+/// They must be polled within a Tokio runtime.
 #[derive(Clone)]
 pub struct SimpleStorageService {
     inner: Arc<Inner>,
@@ -26,119 +50,62 @@ pub struct SimpleStorageService {
 struct Inner {
     manager: StorageManager,
     catalog: Arc<dyn Catalog>,
+    links: LinkConfig,
+    public_url: String,
 }
 
-#[allow(missing_docs, clippy::todo, unused_variables, clippy::missing_errors_doc)]
 impl SimpleStorageService {
-    pub fn new(config: &Config, manager: StorageManager, catalog: Arc<dyn Catalog>) -> Self {
-        todo!()
-    }
-    pub fn with_actor(&self, actor: Actor) -> Self {
-        todo!()
-    }
-    pub fn manager(&self) -> &StorageManager {
-        todo!()
-    }
-    pub fn catalog(&self) -> &Arc<dyn Catalog> {
-        todo!()
+    /// A service over open backends and an open catalog. `public_url` is the base of the host's own links.
+    pub fn new(
+        manager: StorageManager,
+        catalog: Arc<dyn Catalog>,
+        links: LinkConfig,
+        public_url: impl Into<String>,
+    ) -> Self {
+        let inner = Inner { manager, catalog, links, public_url: public_url.into() };
+        let actor = Actor { name: "embedder".to_owned(), remote: None };
+        Self { inner: Arc::new(inner), actor: Arc::new(actor) }
     }
 
-    pub async fn save(
-        &self,
-        file: impl Into<ByteStream>,
-        filename: &str,
-        user: &UserId,
-        metadata: Metadata,
-    ) -> Result<FileId> {
-        todo!()
+    /// The same service, whose calls are done by somebody else as the audit log has it.
+    #[must_use]
+    pub fn with_actor(&self, actor: Actor) -> Self {
+        Self { inner: self.inner.clone(), actor: Arc::new(actor) }
     }
-    pub async fn save_with(
-        &self,
-        file: impl Into<ByteStream>,
-        filename: &str,
-        user: &UserId,
-        options: SaveFileOptions,
-    ) -> Result<FileInfo> {
-        todo!()
+
+    /// The open backends.
+    pub fn manager(&self) -> &StorageManager {
+        &self.inner.manager
     }
-    pub async fn save_batch(&self, user: &UserId, files: Vec<BatchItem>) -> Vec<Result<FileInfo>> {
-        todo!()
+
+    /// The catalog.
+    pub fn catalog(&self) -> &Arc<dyn Catalog> {
+        &self.inner.catalog
     }
-    pub async fn retrieve(&self, file: FileId, user: &UserId) -> Result<FileContent> {
-        todo!()
+
+    /// Removes, again and again, what deleted files and unfinished saves left behind, until the future is dropped.
+    /// A long-running host runs this beside its other work.
+    pub async fn run_janitor(&self, interval: Duration) {
+        /// Older than any claim that a save under way renews.
+        const AGE: Duration = Duration::from_secs(15 * 60);
+        loop {
+            match self.collect_garbage(AGE).await {
+                Ok(0) => {}
+                Ok(removed) => tracing::info!(removed, "objects of deleted files and unfinished saves were removed"),
+                Err(error) => tracing::warn!(error = %error.report(), "garbage could not be collected"),
+            }
+            tokio::time::sleep(interval).await;
+        }
     }
-    pub async fn retrieve_with(
-        &self,
-        file: FileId,
-        user: &UserId,
-        options: RetrieveFileOptions,
-    ) -> Result<FileContent> {
-        todo!()
-    }
-    /// Whether there was such a file.
-    pub async fn delete(&self, file: FileId, user: &UserId) -> Result<bool> {
-        todo!()
-    }
-    pub async fn delete_version(&self, file: FileId, user: &UserId, version: FileVersionId) -> Result<bool> {
-        todo!()
-    }
-    pub async fn get_download_url(
-        &self,
-        file: FileId,
-        user: &UserId,
-        expires_in: Option<Duration>,
-    ) -> Result<DownloadLink> {
-        todo!()
-    }
-    pub async fn get_download_url_with(
-        &self,
-        file: FileId,
-        user: &UserId,
-        options: LinkOptions,
-    ) -> Result<DownloadLink> {
-        todo!()
-    }
-    /// Opens what a host-signed link names. The token is the last segment of `{public_url}/v1/links/{token}`.
-    /// Answers the content and whether it is to be shown inline.
-    pub async fn open_link(&self, token: &str, options: RetrieveFileOptions) -> Result<(FileContent, bool)> {
-        todo!()
-    }
-    pub async fn list(&self, user: &UserId, query: FileQuery) -> Result<FileInfoPage> {
-        todo!()
-    }
-    pub async fn metadata(
-        &self,
-        file: FileId,
-        user: &UserId,
-        version: Option<FileVersionId>,
-    ) -> Result<FileInfo> {
-        todo!()
-    }
-    pub async fn versions(&self, file: FileId, user: &UserId) -> Result<Vec<FileInfo>> {
-        todo!()
-    }
-    pub async fn restore_version(
-        &self,
-        file: FileId,
-        user: &UserId,
-        version: FileVersionId,
-    ) -> Result<FileInfo> {
-        todo!()
-    }
-    pub async fn copy(&self, file: FileId, user: &UserId, options: CopyFileOptions) -> Result<FileInfo> {
-        todo!()
-    }
-    pub async fn usage(&self, user: &UserId) -> Result<Usage> {
-        todo!()
-    }
-    pub async fn set_quota(&self, user: &UserId, quota: Option<Quota>) -> Result<()> {
-        todo!()
-    }
-    pub async fn health(&self) -> Result<StorageHealth> {
-        todo!()
-    }
-    /// Waits for work under way and closes backends and catalog.
+
+    /// Closes the catalog, once all that it was given is written, and then the backends.
+    ///
+    /// # Errors
+    ///
+    /// What could not be written or brought to an end.
     pub async fn close(&self) -> Result<()> {
-        todo!()
+        let catalog = self.inner.catalog.close().await;
+        self.inner.manager.close().await?;
+        catalog
     }
 }

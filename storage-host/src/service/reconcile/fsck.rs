@@ -1,0 +1,204 @@
+//! Comparing the catalog with what the backends hold.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+use storage_core::{Backend as _, ErrorKind, ObjectKey, ObjectMeta, Result};
+
+use super::listing::{Objects, Placements};
+use crate::catalog::{FileId, FileVersionId, Garbage, PlacedVersion, UserId};
+use crate::manager::NamedBackend;
+use crate::service::{SimpleStorageService, naming};
+
+/// The most records of unfinished work that one check looks at.
+const MAX_RECORDS: u32 = 1_000_000;
+
+/// What a check may change.
+#[derive(Clone, Copy, Debug)]
+pub struct FsckOptions {
+    /// Removes objects that are provably nobody's, and corrects usage counters.
+    pub repair: bool,
+    /// How long work must have shown no sign of life to count as unfinished. Zero only while no other host runs.
+    pub age: Duration,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FsckReport {
+    /// What is wrong with the catalog's own structure.
+    pub catalog_problems: Vec<String>,
+    /// Users whose usage counters differ from their files; corrected with `repair`.
+    pub wrong_usage: Vec<UserId>,
+    /// How many objects that were nobody's were removed.
+    pub removed_objects: u64,
+    /// The comparison with each backend, by name.
+    pub backends: BTreeMap<String, BackendFindings>,
+}
+
+/// How a backend and the catalog differ.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct BackendFindings {
+    /// How many of the service's objects the backend holds.
+    pub objects: u64,
+    /// How many versions the catalog places in it.
+    pub versions: u64,
+    /// Objects that are provably nobody's: left by an unfinished save or a delete. `repair` removes them.
+    pub orphans: Vec<String>,
+    /// Objects that the catalog knows nothing of, and of which nothing proves that they are nobody's. Never removed;
+    /// `storage catalog rebuild` takes them up.
+    pub unexplained: Vec<String>,
+    /// Versions whose object is gone.
+    pub missing: Vec<MissingObject>,
+    /// Versions whose object has another length.
+    pub wrong_size: Vec<WrongSize>,
+}
+
+/// A version without its bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct MissingObject {
+    /// The owner.
+    pub user: UserId,
+    /// The file.
+    pub file: FileId,
+    /// The version.
+    pub version: FileVersionId,
+    /// The key of the object that should be there.
+    pub key: String,
+}
+
+/// A version whose object has another length.
+#[derive(Clone, Debug, Serialize)]
+pub struct WrongSize {
+    /// The key of the object.
+    pub key: String,
+    /// The length that was saved, in bytes.
+    pub saved_bytes: u64,
+    /// The length that was found, in bytes.
+    pub found_bytes: u64,
+}
+
+impl FsckReport {
+    /// Whether nothing is left that someone must look at.
+    pub fn is_clean(&self) -> bool {
+        let clean = |findings: &BackendFindings| {
+            findings.orphans.is_empty()
+                && findings.unexplained.is_empty()
+                && findings.missing.is_empty()
+                && findings.wrong_size.is_empty()
+        };
+        self.catalog_problems.is_empty() && self.wrong_usage.is_empty() && self.backends.values().all(clean)
+    }
+}
+
+impl SimpleStorageService {
+    /// Compares the catalog with every backend. May run while the service does: what seems to differ is looked at
+    /// again before it is reported.
+    ///
+    /// # Errors
+    ///
+    /// Where the catalog or a backend cannot be read to its end.
+    pub async fn fsck(&self, options: FsckOptions) -> Result<FsckReport> {
+        let catalog = &self.inner.catalog;
+        let removed_objects = if options.repair { self.collect_garbage(options.age).await? } else { 0 };
+        let mut report = FsckReport {
+            catalog_problems: catalog.check_integrity().await?,
+            wrong_usage: catalog.check_usage(options.repair).await?,
+            removed_objects,
+            backends: BTreeMap::new(),
+        };
+        for name in self.inner.manager.list_backends().into_keys() {
+            let findings = self.compare(self.inner.manager.backend(&name)?).await?;
+            report.backends.insert(name, findings);
+        }
+        Ok(report)
+    }
+
+    async fn compare(&self, named: &NamedBackend) -> Result<BackendFindings> {
+        let catalog = &self.inner.catalog;
+        let mut findings = BackendFindings::default();
+        let mut objects = Objects::of(named.backend.clone());
+        let mut placements = Placements::of(catalog.clone(), &named.name);
+        let (mut object, mut placed) = (objects.next().await?, placements.next().await?);
+        let mut loose = Vec::new();
+        loop {
+            let order = match (&object, &placed) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(object), Some(placed)) => object.key.cmp(&placed.key),
+            };
+            if let Some(object) = object.take_if(|_| order.is_le()) {
+                findings.objects += 1;
+                match placed.as_ref().filter(|_| order.is_eq()) {
+                    Some(placed) => findings.wrong_size.extend(size_difference(&object, placed)),
+                    None => loose.push(object.key),
+                }
+            }
+            if let Some(placed) = placed.take_if(|_| order.is_ge()) {
+                findings.versions += 1;
+                if order.is_gt() {
+                    findings.missing.extend(self.confirm_missing(named, placed).await?);
+                }
+            }
+            if object.is_none() {
+                object = objects.next().await?;
+            }
+            if placed.is_none() {
+                placed = placements.next().await?;
+            }
+        }
+        self.explain(named, loose, &mut findings).await?;
+        Ok(findings)
+    }
+
+    /// A version without an object, if that is still so: it may have been deleted meanwhile.
+    async fn confirm_missing(&self, named: &NamedBackend, placed: PlacedVersion) -> Result<Option<MissingObject>> {
+        let PlacedVersion { key, user, file, version, .. } = placed;
+        if named.backend.exists(&key).await? || !self.is_known(&user, file, version).await? {
+            return Ok(None);
+        }
+        Ok(Some(MissingObject { user, file, version, key: key.to_string() }))
+    }
+
+    /// Objects without a version: of a save under way or unfinished, of a delete, or of nobody knows what.
+    async fn explain(&self, named: &NamedBackend, loose: Vec<ObjectKey>, findings: &mut BackendFindings) -> Result<()> {
+        if loose.is_empty() {
+            return Ok(());
+        }
+        let catalog = &self.inner.catalog;
+        let unfinished = catalog.unfinished_objects(Duration::ZERO, MAX_RECORDS).await?;
+        let garbage = catalog.garbage(Duration::ZERO, MAX_RECORDS).await?;
+        let here = |object: Garbage| (object.backend == named.name).then_some(object.key);
+        let given_up: BTreeSet<ObjectKey> = unfinished.into_iter().chain(garbage).filter_map(here).collect();
+        for key in loose {
+            let known = match naming::parse_object_key(&key) {
+                Some((user, file, version)) => self.is_known(&user, file, version).await?,
+                None => false,
+            };
+            if known || !named.backend.exists(&key).await? {
+                continue;
+            }
+            let list = if given_up.contains(&key) { &mut findings.orphans } else { &mut findings.unexplained };
+            list.push(key.to_string());
+        }
+        Ok(())
+    }
+
+    async fn is_known(&self, user: &UserId, file: FileId, version: FileVersionId) -> Result<bool> {
+        match self.inner.catalog.version(user, file, version).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn size_difference(object: &ObjectMeta, placed: &PlacedVersion) -> Option<WrongSize> {
+    (object.size_bytes != placed.size_bytes).then(|| WrongSize {
+        key: object.key.to_string(),
+        saved_bytes: placed.size_bytes,
+        found_bytes: object.size_bytes,
+    })
+}

@@ -1,0 +1,211 @@
+//! Reading: ownership first, then conditions, then bytes, which are checked and, where a connection breaks, resumed.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use sha2::Digest;
+use storage_core::{Backend as _, ByteRange, ByteStream, Error, ErrorKind, ObjectKey, Result, RetrieveOptions};
+
+use super::SimpleStorageService;
+use super::audit::Act;
+use super::types::{FileContent, FileInfo, RetrieveFileOptions};
+use crate::catalog::{FileId, FileRecord, Sha256, UserId, VersionRecord};
+use crate::manager::NamedBackend;
+
+/// How often a read that broke off is taken up again without having got a byte further.
+const MAX_FRUITLESS_RESUMES: u32 = 3;
+
+impl SimpleStorageService {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`SimpleStorageService::retrieve_with`].
+    pub async fn retrieve(&self, file: FileId, user: &UserId) -> Result<FileContent> {
+        self.retrieve_with(file, user, RetrieveFileOptions::default()).await
+    }
+
+    /// Reads a file, a range of it, or a version of it.
+    ///
+    /// # Errors
+    ///
+    /// * `NotFound`: the user has no such file; the same for a file of somebody else
+    /// * `NotModified`, `PreconditionFailed`: as the condition has it
+    /// * `RangeNotSatisfiable`, with the size as context
+    /// * `ObjectArchived`: it must be restored first
+    /// * `Corrupted`: the backend has lost the object; `ChecksumMismatch`: it has altered it (for content of more than
+    ///   one chunk, this is the last item of the body, in place of the last bytes)
+    /// * those of the backend
+    pub async fn retrieve_with(
+        &self,
+        file: FileId,
+        user: &UserId,
+        options: RetrieveFileOptions,
+    ) -> Result<FileContent> {
+        let act = Act { version: options.version, ..Act::on("retrieve", user, file) };
+        let result = self.read(file, user, options).await;
+        self.note(act, result.as_ref().map(|_| ())).await;
+        result
+    }
+
+    async fn read(&self, file: FileId, user: &UserId, options: RetrieveFileOptions) -> Result<FileContent> {
+        let (info, version) = self.find_version(file, user, options.version).await?;
+        options.condition.check(Some(&info.etag()), info.updated_at)?;
+        let range = match options.range {
+            Some(range) => range.resolve(info.size_bytes)?,
+            None => 0..info.size_bytes,
+        };
+        let body = self.open_body(&version, range.clone()).await?;
+        Ok(FileContent { info, range, body })
+    }
+
+    /// A version as its owner sees it, and as the catalog does.
+    pub(super) async fn find_version(
+        &self,
+        file: FileId,
+        user: &UserId,
+        version: Option<crate::catalog::FileVersionId>,
+    ) -> Result<(FileInfo, VersionRecord)> {
+        let record = self.inner.catalog.file(user, file).await?;
+        let wanted = version.filter(|version| *version != record.current.id);
+        let Some(wanted) = wanted else {
+            let version = record.current.clone();
+            return Ok((FileInfo::current(record), version));
+        };
+        let version = self.inner.catalog.version(user, file, wanted).await?;
+        let FileRecord { id, user, created_at, .. } = record;
+        Ok((FileInfo::of_version(id, user, created_at, false, version.clone()), version))
+    }
+
+    /// The bytes of a version, from where they are.
+    pub(super) async fn open_body(&self, version: &VersionRecord, range: Range<u64>) -> Result<ByteStream> {
+        let placement = version.placements.first().ok_or_else(|| {
+            Error::new(ErrorKind::Corrupted, "the catalog does not know where the bytes of this version are")
+        })?;
+        if range.is_empty() {
+            return Ok(ByteStream::empty());
+        }
+        let named = self.inner.manager.backend(&placement.backend)?.clone();
+        let whole = range == (0..version.size_bytes);
+        let source = Source { named, key: placement.key.clone(), whole_size: version.size_bytes };
+        let body = source.open(range.clone()).await?;
+        if let Some(bytes) = body.as_buffer()
+            && whole
+        {
+            check_digest(sha2::Sha256::digest(bytes).into(), version.sha256)?;
+            return Ok(body);
+        }
+        let length = range.end - range.start;
+        let reader = Reader {
+            source: Arc::new(source),
+            body,
+            next: range.start,
+            end: range.end,
+            hasher: whole.then(sha2::Sha256::new),
+            expected: version.sha256,
+            fruitless: 0,
+        };
+        let chunks = stream::try_unfold(reader, |mut reader| async move {
+            Ok(reader.next().await?.map(|chunk| (chunk, reader)))
+        });
+        Ok(ByteStream::from_stream(chunks, Some(length)))
+    }
+}
+
+/// An object that can be read from any byte on.
+struct Source {
+    named: Arc<NamedBackend>,
+    key: ObjectKey,
+    whole_size: u64,
+}
+
+impl Source {
+    async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
+        let whole = range == (0..self.whole_size);
+        let options = RetrieveOptions {
+            range: (!whole).then_some(ByteRange::Bounded(range.start, range.end)),
+            ..RetrieveOptions::default()
+        };
+        let retrieved = self.named.backend.retrieve(&self.key, options).await.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                Error::new(ErrorKind::Corrupted, "the backend has lost the bytes of this file")
+                    .with_backend(self.named.name.clone())
+                    .with_key(&self.key)
+                    .with_source(error)
+            }
+            _ => error,
+        })?;
+        if retrieved.meta.size_bytes != self.whole_size || retrieved.range != range {
+            return Err(Error::new(ErrorKind::ChecksumMismatch, "the object has another length than was saved")
+                .with_backend(self.named.name.clone())
+                .with_key(&self.key)
+                .with_context("saved_bytes", self.whole_size)
+                .with_context("found_bytes", retrieved.meta.size_bytes));
+        }
+        Ok(retrieved.body)
+    }
+}
+
+/// A read under way.
+struct Reader {
+    source: Arc<Source>,
+    body: ByteStream,
+    next: u64,
+    end: u64,
+    hasher: Option<sha2::Sha256>,
+    expected: Sha256,
+    fruitless: u32,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        while self.next < self.end {
+            match self.body.next().await {
+                Some(Ok(chunk)) => return self.take(chunk).map(Some),
+                Some(Err(error)) if error.retry().is_allowed() => self.resume(error).await?,
+                Some(Err(error)) => return Err(error),
+                None => {
+                    let error = Error::new(ErrorKind::Unavailable, "the backend ended its answer early");
+                    self.resume(error.with_retry(storage_core::Retry::May)).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Accounts for a chunk. The last one of a whole read is given only if all of them have the digest that was
+    /// saved, so that nobody holds a complete file that is a wrong one.
+    fn take(&mut self, chunk: Bytes) -> Result<Bytes> {
+        self.next += chunk.len() as u64;
+        self.fruitless = 0;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&chunk);
+            if self.next == self.end {
+                check_digest(hasher.clone().finalize().into(), self.expected)?;
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Takes the read up where it broke off.
+    async fn resume(&mut self, error: Error) -> Result<()> {
+        self.fruitless += 1;
+        if self.fruitless > MAX_FRUITLESS_RESUMES {
+            return Err(error.with_retry(storage_core::Retry::GaveUp));
+        }
+        tracing::warn!(error = %error.report(), offset = self.next, "a read broke off and is resumed");
+        self.body = self.source.open(self.next..self.end).await?;
+        Ok(())
+    }
+}
+
+fn check_digest(actual: Sha256, expected: Sha256) -> Result<()> {
+    if actual == expected {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::ChecksumMismatch, "the bytes in the backend are not those that were saved")
+        .with_context("saved_sha256", hex::encode(expected))
+        .with_context("found_sha256", hex::encode(actual)))
+}

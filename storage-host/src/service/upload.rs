@@ -1,0 +1,196 @@
+//! The body of a save on its way to a backend: looked at, measured, digested, paid for.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_core::Stream;
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use sha2::Digest;
+use storage_core::{ByteStream, Result};
+use tokio::runtime::Handle;
+
+use super::lease::Lease;
+use crate::catalog::Sha256;
+
+/// Bodies up to this size are taken into one buffer before they are sent on: their digest is known then, and a
+/// failed attempt can be repeated. Small, since a thousand slow clients may each hold as much.
+pub(crate) const BUFFERED_BYTES: usize = 64 * 1024;
+
+/// How often a save under way renews its claims in the catalog.
+const RENEWAL: Duration = Duration::from_secs(60);
+
+/// A body of which the beginning is known.
+pub(crate) enum Upload {
+    /// All of it, with its digest.
+    Whole(Bytes, Sha256),
+    /// The beginning, and the rest behind it.
+    Streaming {
+        /// What was read to look at it.
+        head: Bytes,
+        /// What follows.
+        rest: ByteStream,
+    },
+}
+
+impl Upload {
+    /// Reads as much of a body as tells what it is.
+    pub(crate) async fn begin(mut body: ByteStream) -> Result<Self> {
+        if let Some(bytes) = body.as_buffer() {
+            return Ok(Self::Whole(bytes.clone(), digest(bytes.clone()).await));
+        }
+        let small = body.length_bytes().is_none_or(|length| length <= BUFFERED_BYTES as u64);
+        let mut head = BytesMut::new();
+        while let Some(chunk) = body.next().await.transpose()? {
+            head.extend_from_slice(&chunk);
+            if !small || head.len() > BUFFERED_BYTES {
+                return Ok(Self::Streaming { head: head.freeze(), rest: body });
+            }
+        }
+        let whole = head.freeze();
+        Ok(Self::Whole(whole.clone(), digest(whole).await))
+    }
+
+    /// The first bytes.
+    pub(crate) fn head(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes, _) => bytes,
+            Self::Streaming { head, .. } => head,
+        }
+    }
+
+    /// The length, where it is known before all bytes are there.
+    pub(crate) fn length_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Whole(bytes, _) => Some(bytes.len() as u64),
+            Self::Streaming { rest, .. } => rest.length_bytes(),
+        }
+    }
+
+    /// The digest, where it is known before all bytes are there.
+    pub(crate) fn sha256(&self) -> Option<Sha256> {
+        match self {
+            Self::Whole(_, sha256) => Some(*sha256),
+            Self::Streaming { .. } => None,
+        }
+    }
+
+    /// The body for the backend, and the tally that is complete when the body was read to its end.
+    pub(crate) fn into_body(self, lease: Arc<Lease>) -> (ByteStream, Arc<Mutex<Tally>>) {
+        match self {
+            Self::Whole(bytes, sha256) => {
+                let tally = Tally { size_bytes: bytes.len() as u64, digest: DigestState::Done(sha256) };
+                (ByteStream::from_bytes(bytes), Arc::new(Mutex::new(tally)))
+            }
+            Self::Streaming { head, rest } => {
+                let tally = Arc::new(Mutex::new(Tally::default()));
+                let length = rest.length_bytes();
+                let source = stream::once(std::future::ready(Ok(head))).chain(rest).boxed();
+                let meter = Meter { source, tally: tally.clone(), lease, renewed: Instant::now() };
+                let metered = stream::unfold(meter, |mut meter| async move { Some((meter.next().await?, meter)) });
+                let body = OnHost { handle: Handle::current(), inner: metered.boxed() };
+                (ByteStream::from_stream(body, length), tally)
+            }
+        }
+    }
+}
+
+/// The digest of a buffer; a large one does not hold up its thread's other tasks.
+async fn digest(bytes: Bytes) -> Sha256 {
+    const INLINE_BYTES: usize = 1024 * 1024;
+    if bytes.len() > INLINE_BYTES {
+        let large = bytes.clone();
+        if let Ok(digest) = tokio::task::spawn_blocking(move || sha2::Sha256::digest(&large).into()).await {
+            return digest;
+        }
+    }
+    sha2::Sha256::digest(&bytes).into()
+}
+
+/// What has passed of a body.
+#[derive(Default)]
+pub(crate) struct Tally {
+    size_bytes: u64,
+    digest: DigestState,
+}
+
+enum DigestState {
+    Running(sha2::Sha256),
+    Done(Sha256),
+}
+
+impl Default for DigestState {
+    fn default() -> Self {
+        Self::Running(sha2::Sha256::new())
+    }
+}
+
+impl Tally {
+    fn add(&mut self, chunk: &[u8]) {
+        self.size_bytes += chunk.len() as u64;
+        if let DigestState::Running(hasher) = &mut self.digest {
+            hasher.update(chunk);
+        }
+    }
+
+    /// The length and the digest of all that passed.
+    pub(crate) fn result(&self) -> (u64, Sha256) {
+        let digest = match &self.digest {
+            DigestState::Running(hasher) => hasher.clone().finalize().into(),
+            DigestState::Done(digest) => *digest,
+        };
+        (self.size_bytes, digest)
+    }
+}
+
+/// Counts and digests chunks, and keeps the save's claims alive.
+struct Meter {
+    source: stream::BoxStream<'static, Result<Bytes>>,
+    tally: Arc<Mutex<Tally>>,
+    lease: Arc<Lease>,
+    renewed: Instant,
+}
+
+impl Meter {
+    async fn next(&mut self) -> Option<Result<Bytes>> {
+        let chunk = match self.source.next().await? {
+            Ok(chunk) => chunk,
+            Err(error) => return Some(Err(error)),
+        };
+        let size_bytes = {
+            let mut tally = self.tally.lock();
+            tally.add(&chunk);
+            tally.size_bytes
+        };
+        if let Err(error) = self.lease.cover(size_bytes).await {
+            return Some(Err(error));
+        }
+        if self.renewed.elapsed() >= RENEWAL {
+            self.renewed = Instant::now();
+            if let Err(error) = self.lease.renew().await {
+                return Some(Err(error));
+            }
+        }
+        Some(Ok(chunk))
+    }
+}
+
+/// A stream that is polled inside the host's runtime, whoever polls it: a plugin may do so on threads of its own,
+/// where the timers and tasks of the host are unknown.
+struct OnHost {
+    handle: Handle,
+    inner: stream::BoxStream<'static, Result<Bytes>>,
+}
+
+impl Stream for OnHost {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        let _entered = this.handle.enter();
+        this.inner.as_mut().poll_next(cx)
+    }
+}
