@@ -12,6 +12,7 @@ pub mod abi;
 pub mod backend;
 pub mod capability;
 pub mod config;
+pub mod correlation;
 pub mod error;
 pub mod key;
 #[cfg(feature = "memory")]

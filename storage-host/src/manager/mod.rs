@@ -1,10 +1,13 @@
 //! Which backends are open, which of them is used, and whether they are healthy. Knows nothing of users.
 
+mod probe;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use storage_core::{Backend, BackendInfo, Error, ErrorKind, Health, Result};
+use storage_core::{Backend, BackendInfo, Error, ErrorKind, Result};
+
+pub use probe::Probe;
 
 /// Every open backend, by name.
 pub struct StorageManager {
@@ -29,15 +32,6 @@ pub struct BackendStatus {
     pub status: String,
     /// Whether new files go to it.
     pub is_primary: bool,
-}
-
-/// What a probe of one backend found.
-#[derive(Debug)]
-pub struct Probe {
-    /// The answer, or why there is none.
-    pub result: Result<Health>,
-    /// How long it took.
-    pub latency: Duration,
 }
 
 impl StorageManager {

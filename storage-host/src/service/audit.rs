@@ -47,7 +47,11 @@ impl SimpleStorageService {
     }
 
     /// Notes an act if it failed, and hands its result on.
-    pub(super) async fn noting_failure<T>(&self, act: Act<'_>, result: storage_core::Result<T>) -> storage_core::Result<T> {
+    pub(super) async fn noting_failure<T>(
+        &self,
+        act: Act<'_>,
+        result: storage_core::Result<T>,
+    ) -> storage_core::Result<T> {
         if let Err(error) = &result {
             self.note(act, Err(error)).await;
         }

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use storage_core::object::validate_metadata;
-use storage_core::{Backend as _, Capabilities, CopyOptions, Error, ErrorKind, Result, SaveOptions};
+use storage_core::{Capabilities, CopyOptions, Error, ErrorKind, Result, SaveOptions};
 
 use super::audit::Act;
 use super::lease::{Lease, Room};
@@ -39,13 +39,23 @@ impl SimpleStorageService {
     /// # Errors
     ///
     /// `NotFound`; `QuotaExceeded`; those of the backend.
-    pub async fn restore_version(&self, file: FileId, user: &UserId, version: FileVersionId) -> Result<FileInfo> {
+    pub async fn restore_version(
+        &self,
+        file: FileId,
+        user: &UserId,
+        version: FileVersionId,
+    ) -> Result<FileInfo> {
         let act = Act::on("restore_version", user, file).version(version);
         let result = self.copy_to_same_file(file, user, version).await;
         self.noting_failure(act, result).await
     }
 
-    async fn copy_to_new_file(&self, file: FileId, user: &UserId, options: CopyFileOptions) -> Result<FileInfo> {
+    async fn copy_to_new_file(
+        &self,
+        file: FileId,
+        user: &UserId,
+        options: CopyFileOptions,
+    ) -> Result<FileInfo> {
         let (_, source) = self.find_version(file, user, options.version).await?;
         let target = Target {
             action: "copy",
@@ -59,7 +69,12 @@ impl SimpleStorageService {
         self.copy_version(user, source, target).await
     }
 
-    async fn copy_to_same_file(&self, file: FileId, user: &UserId, version: FileVersionId) -> Result<FileInfo> {
+    async fn copy_to_same_file(
+        &self,
+        file: FileId,
+        user: &UserId,
+        version: FileVersionId,
+    ) -> Result<FileInfo> {
         let (_, source) = self.find_version(file, user, Some(version)).await?;
         let target = Target {
             action: "restore_version",

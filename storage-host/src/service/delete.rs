@@ -42,7 +42,8 @@ impl SimpleStorageService {
         };
         let inner = self.inner.clone();
         // Goes on if the caller goes away; the catalog remembers what is left if the process does.
-        let removal = tokio::spawn(async move { remove_garbage(&inner.manager, &inner.catalog, garbage).await });
+        let removal =
+            tokio::spawn(async move { remove_garbage(&inner.manager, &inner.catalog, garbage).await });
         if let Err(join) = removal.await {
             tracing::error!(error = %join, "the removal of deleted objects did not end and is left to the reconciler");
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
-use storage_core::{Backend as _, Capabilities, Error, ErrorKind, PresignMethod, PresignRequest, Result};
+use storage_core::{Capabilities, Error, ErrorKind, PresignMethod, PresignRequest, Result};
 
 use super::audit::Act;
 use super::types::{Actor, DownloadLink, FileContent, LinkOptions, RetrieveFileOptions};
@@ -79,9 +79,12 @@ impl SimpleStorageService {
         let links = &self.inner.links;
         let expires_in = options.expires_in.unwrap_or(links.default_expiry);
         if expires_in < Duration::from_secs(1) || expires_in > links.max_expiry {
-            return Err(Error::new(ErrorKind::InvalidArgument, "a link works for one second at least, and no longer than allowed")
-                .with_context("expires_in_seconds", expires_in.as_secs())
-                .with_context("max_seconds", links.max_expiry.as_secs()));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "a link works for one second at least, and no longer than allowed",
+            )
+            .with_context("expires_in_seconds", expires_in.as_secs())
+            .with_context("max_seconds", links.max_expiry.as_secs()));
         }
         let (_, version) = self.find_version(file, user, options.version).await?;
         if links.mode != LinkMode::Host
@@ -93,7 +96,12 @@ impl SimpleStorageService {
     }
 
     /// The backend's own link. `None` where it has none and the host may sign in its place.
-    async fn presign(&self, version: &VersionRecord, expires_in: Duration, inline: bool) -> Result<Option<DownloadLink>> {
+    async fn presign(
+        &self,
+        version: &VersionRecord,
+        expires_in: Duration,
+        inline: bool,
+    ) -> Result<Option<DownloadLink>> {
         let Some(placement) = version.placements.first() else { return Ok(None) };
         let backend = &self.inner.manager.backend(&placement.backend)?.backend;
         let info = backend.info();
@@ -131,13 +139,18 @@ impl SimpleStorageService {
         let now = SystemTime::now();
         let keys = self.inner.catalog.link_keys().await?;
         let key = keys.iter().find(|key| key.retired_at.is_none()).ok_or_else(|| {
-            Error::new(ErrorKind::Internal, "the catalog has no key to sign links with; make one with 'storage keys rotate-links'")
+            Error::new(
+                ErrorKind::Internal,
+                "the catalog has no key to sign links with; make one with 'storage keys rotate-links'",
+            )
         })?;
         let exp = unix_seconds(now) + expires_in.as_secs();
-        let claims = Claims { aud: AUDIENCE.to_owned(), file, ver: version, mth: METHOD.to_owned(), exp, inl: inline };
+        let claims =
+            Claims { aud: AUDIENCE.to_owned(), file, ver: version, mth: METHOD.to_owned(), exp, inl: inline };
         let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::HS256) };
-        let token = encode(&header, &claims, &EncodingKey::from_secret(&key.secret))
-            .map_err(|error| Error::new(ErrorKind::Internal, "a link could not be signed").with_source(error))?;
+        let token = encode(&header, &claims, &EncodingKey::from_secret(&key.secret)).map_err(|error| {
+            Error::new(ErrorKind::Internal, "a link could not be signed").with_source(error)
+        })?;
         let base = self.inner.public_url.trim_end_matches('/');
         let expires_at = SystemTime::UNIX_EPOCH + Duration::from_secs(exp);
         Ok(DownloadLink { url: format!("{base}{LINK_PATH}{token}"), expires_at })
@@ -161,7 +174,8 @@ impl SimpleStorageService {
     }
 
     async fn verify(&self, token: &str) -> Result<(String, Claims)> {
-        let invalid = || denied("link_invalid", "the link is not valid: it was altered, or made for something else");
+        let invalid =
+            || denied("link_invalid", "the link is not valid: it was altered, or made for something else");
         let key_id = decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid)?;
         let keys = self.inner.catalog.link_keys().await?;
         let now = SystemTime::now();
@@ -173,7 +187,9 @@ impl SimpleStorageService {
         validation.set_required_spec_claims(&["exp", "aud"]);
         let claims = decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &validation)
             .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => denied("link_expired", "the link has expired"),
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
+                    denied("link_expired", "the link has expired")
+                }
                 _ => invalid(),
             })?
             .claims;

@@ -2,21 +2,21 @@
 //!
 //! Every operation names the user for whom it is done; nobody sees, changes or learns of anybody else's files.
 
-mod types;
-mod save;
-mod upload;
-mod lease;
-mod retrieve;
-mod delete;
-mod link;
-mod copy;
-mod browse;
-mod health;
 mod audit;
+mod browse;
+mod content_type;
+mod copy;
+mod delete;
+mod health;
+mod lease;
+mod link;
+mod naming;
 mod objects;
 mod reconcile;
-mod content_type;
-mod naming;
+mod retrieve;
+mod save;
+mod types;
+mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,8 +33,8 @@ pub use reconcile::{
     BackendFindings, BackendRebuild, FsckOptions, FsckReport, MissingObject, RebuildReport, WrongSize,
 };
 pub use types::{
-    Actor, BackendHealth, BatchItem, CopyFileOptions, DownloadLink, FileContent, FileInfo, FileInfoPage, LinkOptions,
-    Metadata, RetrieveFileOptions, SaveFileOptions, StorageHealth,
+    Actor, BackendHealth, BatchItem, CopyFileOptions, DownloadLink, FileContent, FileInfo, FileInfoPage,
+    LinkOptions, Metadata, RetrieveFileOptions, SaveFileOptions, StorageHealth,
 };
 
 /// The service. Cloning is cheap; every clone is the same service.
@@ -91,7 +91,9 @@ impl SimpleStorageService {
         loop {
             match self.collect_garbage(AGE).await {
                 Ok(0) => {}
-                Ok(removed) => tracing::info!(removed, "objects of deleted files and unfinished saves were removed"),
+                Ok(removed) => {
+                    tracing::info!(removed, "objects of deleted files and unfinished saves were removed")
+                }
                 Err(error) => tracing::warn!(error = %error.report(), "garbage could not be collected"),
             }
             tokio::time::sleep(interval).await;

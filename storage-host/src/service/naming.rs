@@ -35,7 +35,8 @@ pub fn check_filename(filename: &str) -> Result<()> {
 
 /// Control characters, and those that turn the direction of text around to disguise an extension.
 fn is_invisible(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+    c.is_control()
+        || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 /// The key of the object that holds one version of a file. Unique, since the version is.
@@ -51,11 +52,8 @@ pub(crate) fn object_key(
 /// Whose object a key names, where it is one of ours.
 pub(crate) fn parse_object_key(key: &ObjectKey) -> Option<(UserId, FileId, FileVersionId)> {
     let mut segments = key.as_str().strip_prefix(KEY_PREFIX)?.split('/');
-    let parsed = (
-        UserId::new(segments.next()?).ok()?,
-        segments.next()?.parse().ok()?,
-        segments.next()?.parse().ok()?,
-    );
+    let parsed =
+        (UserId::new(segments.next()?).ok()?, segments.next()?.parse().ok()?, segments.next()?.parse().ok()?);
     segments.next()?;
     segments.next().is_none().then_some(parsed)
 }
@@ -93,8 +91,10 @@ pub fn content_disposition(filename: &str, inline: bool) -> String {
         .remove(b'|')
         .remove(b'~');
     let kind = if inline { "inline" } else { "attachment" };
-    let fallback: String =
-        filename.chars().map(|c| if matches!(c, ' '..='~') && !"\"\\%/".contains(c) { c } else { '_' }).collect();
+    let fallback: String = filename
+        .chars()
+        .map(|c| if matches!(c, ' '..='~') && !"\"\\%/".contains(c) { c } else { '_' })
+        .collect();
     if fallback == filename {
         return format!("{kind}; filename=\"{fallback}\"");
     }
@@ -109,7 +109,17 @@ mod tests {
     fn no_file_name_leaves_its_segment_or_its_header() {
         let user = UserId::new("42").expect("user");
         let long = "é".repeat(120) + ".pdf";
-        let names = ["../../etc/passwd", "..", "...", "a/b\\c", "x\"; evil=\"y", "日本 履歴書.pdf", "%2e%2e", " ", &long];
+        let names = [
+            "../../etc/passwd",
+            "..",
+            "...",
+            "a/b\\c",
+            "x\"; evil=\"y",
+            "日本 履歴書.pdf",
+            "%2e%2e",
+            " ",
+            &long,
+        ];
         for name in names {
             let key = object_key(&user, FileId::new(), FileVersionId::new(), name).expect(name);
             assert_eq!(key.segments().count(), 5, "{key}");
@@ -118,7 +128,12 @@ mod tests {
             assert!(header.chars().all(|c| matches!(c, ' '..='~')), "{header}");
             assert_eq!(header.matches('"').count(), 2, "{header}");
         }
-        assert!(object_key(&user, FileId::new(), FileVersionId::new(), &long).expect("key").as_str().ends_with(".pdf"));
+        assert!(
+            object_key(&user, FileId::new(), FileVersionId::new(), &long)
+                .expect("key")
+                .as_str()
+                .ends_with(".pdf")
+        );
     }
 
     #[test]

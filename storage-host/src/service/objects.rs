@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use storage_core::{Backend as _, DeleteOptions, ListVersionsOptions, ObjectKey, Result, Capabilities};
+use storage_core::{Capabilities, DeleteOptions, ListVersionsOptions, ObjectKey, Result};
 
 use super::SimpleStorageService;
 use crate::catalog::{Catalog, Garbage};
@@ -42,7 +42,11 @@ pub(super) async fn remove_object(named: &NamedBackend, key: &ObjectKey) -> Resu
 }
 
 /// Removes garbage from the backends, and from the catalog what could be removed. The rest stays for a later round.
-pub(super) async fn remove_garbage(manager: &StorageManager, catalog: &Arc<dyn Catalog>, garbage: Vec<Garbage>) -> u64 {
+pub(super) async fn remove_garbage(
+    manager: &StorageManager,
+    catalog: &Arc<dyn Catalog>,
+    garbage: Vec<Garbage>,
+) -> u64 {
     let remove = |object: Garbage| async move {
         let removed = match manager.backend(&object.backend) {
             Ok(named) => remove_object(named, &object.key).await,
@@ -56,8 +60,12 @@ pub(super) async fn remove_garbage(manager: &StorageManager, catalog: &Arc<dyn C
             }
         }
     };
-    let removed: Vec<Garbage> =
-        stream::iter(garbage).map(remove).buffer_unordered(CONCURRENCY).filter_map(std::future::ready).collect().await;
+    let removed: Vec<Garbage> = stream::iter(garbage)
+        .map(remove)
+        .buffer_unordered(CONCURRENCY)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
     if !removed.is_empty()
         && let Err(error) = catalog.forget_garbage(&removed).await
     {

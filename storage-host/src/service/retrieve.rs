@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use sha2::Digest;
-use storage_core::{Backend as _, ByteRange, ByteStream, Error, ErrorKind, ObjectKey, Result, RetrieveOptions};
+use storage_core::{ByteRange, ByteStream, Error, ErrorKind, ObjectKey, Result, RetrieveOptions};
 
 use super::SimpleStorageService;
 use super::audit::Act;
@@ -128,21 +128,25 @@ impl Source {
             range: (!whole).then_some(ByteRange::Bounded(range.start, range.end)),
             ..RetrieveOptions::default()
         };
-        let retrieved = self.named.backend.retrieve(&self.key, options).await.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                Error::new(ErrorKind::Corrupted, "the backend has lost the bytes of this file")
-                    .with_backend(self.named.name.clone())
-                    .with_key(&self.key)
-                    .with_source(error)
-            }
-            _ => error,
-        })?;
+        let retrieved =
+            self.named.backend.retrieve(&self.key, options).await.map_err(|error| match error.kind() {
+                ErrorKind::NotFound => {
+                    Error::new(ErrorKind::Corrupted, "the backend has lost the bytes of this file")
+                        .with_backend(self.named.name.clone())
+                        .with_key(&self.key)
+                        .with_source(error)
+                }
+                _ => error,
+            })?;
         if retrieved.meta.size_bytes != self.whole_size || retrieved.range != range {
-            return Err(Error::new(ErrorKind::ChecksumMismatch, "the object has another length than was saved")
-                .with_backend(self.named.name.clone())
-                .with_key(&self.key)
-                .with_context("saved_bytes", self.whole_size)
-                .with_context("found_bytes", retrieved.meta.size_bytes));
+            return Err(Error::new(
+                ErrorKind::ChecksumMismatch,
+                "the object has another length than was saved",
+            )
+            .with_backend(self.named.name.clone())
+            .with_key(&self.key)
+            .with_context("saved_bytes", self.whole_size)
+            .with_context("found_bytes", retrieved.meta.size_bytes));
         }
         Ok(retrieved.body)
     }

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
 use storage_core::object::{validate_metadata, validate_tags};
-use storage_core::{Backend as _, ByteStream, Capabilities, Checksums, Error, ErrorKind, Result, SaveOptions};
+use storage_core::{ByteStream, Capabilities, Checksums, Error, ErrorKind, Result, SaveOptions};
 
 use super::audit::Act;
 use super::lease::{Lease, Room};
@@ -113,7 +113,11 @@ impl SimpleStorageService {
         let save_options = SaveOptions {
             content_type: Some(content_type.clone()),
             metadata: object_metadata(&options.metadata, filename, upload.sha256()),
-            tags: if capabilities.has(Capabilities::TAGS) { options.tags.clone() } else { Default::default() },
+            tags: if capabilities.has(Capabilities::TAGS) {
+                options.tags.clone()
+            } else {
+                Default::default()
+            },
             checksums: Checksums {
                 sha256: known_digest.filter(|_| capabilities.has(Capabilities::VERIFY_SHA256)),
                 ..Checksums::default()
@@ -126,9 +130,12 @@ impl SimpleStorageService {
         let (size_bytes, sha256) = tally.lock().result();
         if saved.size_bytes != size_bytes {
             lease.give_up().await;
-            return Err(Error::new(ErrorKind::Internal, "the backend stored another number of bytes than it was given")
-                .with_context("sent_bytes", size_bytes)
-                .with_context("stored_bytes", saved.size_bytes));
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the backend stored another number of bytes than it was given",
+            )
+            .with_context("sent_bytes", size_bytes)
+            .with_context("stored_bytes", saved.size_bytes));
         }
         if let Some(expected) = options.sha256
             && let Err(error) = expect_digest(expected, sha256)
@@ -207,9 +214,10 @@ fn base_of(options: &SaveFileOptions) -> Result<Base> {
         (None, None) => Ok(Base::NewFile),
         (Some(_), None) => Ok(Base::Current),
         (Some(_), Some(version)) => Ok(Base::Version(version)),
-        (None, Some(_)) => {
-            Err(Error::new(ErrorKind::InvalidArgument, "if_current says nothing of a file that is new: set replace too"))
-        }
+        (None, Some(_)) => Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "if_current says nothing of a file that is new: set replace too",
+        )),
     }
 }
 

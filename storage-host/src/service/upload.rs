@@ -90,7 +90,8 @@ impl Upload {
                 let length = rest.length_bytes();
                 let source = stream::once(std::future::ready(Ok(head))).chain(rest).boxed();
                 let meter = Meter { source, tally: tally.clone(), lease, renewed: Instant::now() };
-                let metered = stream::unfold(meter, |mut meter| async move { Some((meter.next().await?, meter)) });
+                let metered =
+                    stream::unfold(meter, |mut meter| async move { Some((meter.next().await?, meter)) });
                 let body = OnHost { handle: Handle::current(), inner: metered.boxed() };
                 (ByteStream::from_stream(body, length), tally)
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
-use storage_core::{Backend as _, ErrorKind, ObjectKey, ObjectMeta, Result};
+use storage_core::{ErrorKind, ObjectKey, ObjectMeta, Result};
 
 use super::listing::{Objects, Placements};
 use crate::catalog::{FileId, FileVersionId, Garbage, PlacedVersion, UserId};
@@ -154,7 +154,11 @@ impl SimpleStorageService {
     }
 
     /// A version without an object, if that is still so: it may have been deleted meanwhile.
-    async fn confirm_missing(&self, named: &NamedBackend, placed: PlacedVersion) -> Result<Option<MissingObject>> {
+    async fn confirm_missing(
+        &self,
+        named: &NamedBackend,
+        placed: PlacedVersion,
+    ) -> Result<Option<MissingObject>> {
         let PlacedVersion { key, user, file, version, .. } = placed;
         if named.backend.exists(&key).await? || !self.is_known(&user, file, version).await? {
             return Ok(None);
@@ -163,7 +167,12 @@ impl SimpleStorageService {
     }
 
     /// Objects without a version: of a save under way or unfinished, of a delete, or of nobody knows what.
-    async fn explain(&self, named: &NamedBackend, loose: Vec<ObjectKey>, findings: &mut BackendFindings) -> Result<()> {
+    async fn explain(
+        &self,
+        named: &NamedBackend,
+        loose: Vec<ObjectKey>,
+        findings: &mut BackendFindings,
+    ) -> Result<()> {
         if loose.is_empty() {
             return Ok(());
         }
@@ -180,7 +189,8 @@ impl SimpleStorageService {
             if known || !named.backend.exists(&key).await? {
                 continue;
             }
-            let list = if given_up.contains(&key) { &mut findings.orphans } else { &mut findings.unexplained };
+            let list =
+                if given_up.contains(&key) { &mut findings.orphans } else { &mut findings.unexplained };
             list.push(key.to_string());
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use serde::Serialize;
 use sha2::Digest;
-use storage_core::{Backend as _, Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions};
+use storage_core::{Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions};
 
 use super::listing::Objects;
 use crate::catalog::{Base, NewVersion, Placement, Sha256};
@@ -87,8 +87,10 @@ impl SimpleStorageService {
                 continue;
             }
             match describe(named, &key, &mut rebuild).await {
-                Ok(Some(version)) if catalog.adopt_version(version).await? => rebuild.adopted += 1,
-                Ok(Some(_)) => rebuild.known += 1,
+                Ok(Some(version)) => match catalog.adopt_version(version).await? {
+                    true => rebuild.adopted += 1,
+                    false => rebuild.known += 1,
+                },
                 Ok(None) => rebuild.foreign.push(key.to_string()),
                 Err(error) => rebuild.failed.push((key.to_string(), error.report())),
             }
@@ -98,7 +100,11 @@ impl SimpleStorageService {
 }
 
 /// The version that an object holds; `None` for an object that is not the service's.
-async fn describe(named: &NamedBackend, key: &ObjectKey, rebuild: &mut BackendRebuild) -> Result<Option<NewVersion>> {
+async fn describe(
+    named: &NamedBackend,
+    key: &ObjectKey,
+    rebuild: &mut BackendRebuild,
+) -> Result<Option<NewVersion>> {
     let Some((user, file, version)) = naming::parse_object_key(key) else { return Ok(None) };
     let meta = named.backend.get_metadata(key, MetadataOptions::default()).await?;
     let sha256 = match known_digest(&meta) {
@@ -143,7 +149,10 @@ async fn digest(named: &NamedBackend, key: &ObjectKey, size_bytes: u64) -> Resul
         read_bytes += chunk.len() as u64;
     }
     if read_bytes != size_bytes {
-        return Err(Error::new(ErrorKind::Corrupted, "the object gives another number of bytes than it says it has"));
+        return Err(Error::new(
+            ErrorKind::Corrupted,
+            "the object gives another number of bytes than it says it has",
+        ));
     }
     Ok(hasher.finalize().into())
 }
