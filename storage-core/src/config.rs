@@ -156,6 +156,11 @@ impl ConfigValues {
         self.0.insert(key.into(), ConfigValue { text: text.into(), origin: origin.into() });
     }
 
+    /// Takes a value away.
+    pub fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     /// The value of a key.
     pub fn get(&self, key: &str) -> Option<&ConfigValue> {
         self.0.get(key)
@@ -294,6 +299,11 @@ impl<'a> ConfigReader<'a> {
     /// Adds a fault that the schema cannot express (two keys that exclude each other, …).
     pub fn fault(&mut self, key: &str, problem: impl Into<String>) {
         self.faults.push(self.schema.fault(key, self.values, problem.into()));
+    }
+
+    /// Everything that is wrong, for a caller that has more to tell than this schema's values.
+    pub fn into_faults(self) -> Vec<ConfigFault> {
+        self.faults
     }
 
     /// Refuses the configuration if anything is wrong with it.

@@ -1,6 +1,21 @@
 //! The host's configuration: what it is. How it is found is the business of the loader beside it.
 //!
-//! Precedence, lowest first: defaults, `storage.toml`, `.env`, the environment.
+//! Precedence, lowest first: defaults, `storage.toml`, `.env`, the environment, what the command line or the
+//! embedding program says. Checking has two phases: [`Config::load`] tells every fault in the host's own settings;
+//! [`Loaded::check`] tells, once plugins have declared theirs, every fault in the rest.
+
+mod backends;
+mod describe;
+mod dotenv;
+mod host;
+mod keys;
+mod load;
+mod sources;
+mod toml_file;
+mod variables;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,6 +24,10 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use storage_core::ConfigValues;
+
+pub use self::describe::Setting;
+pub use self::keys::host_schema;
+pub use self::load::{LoadOptions, Loaded};
 
 /// Everything that the host is told.
 #[derive(Clone, Debug)]
@@ -41,7 +60,8 @@ pub struct Config {
 pub struct BackendConfig {
     /// The type that a plugin registers.
     pub backend_type: String,
-    /// The values of its own section, by key; variables are added once the plugin's schema is known.
+    /// The values that are set by its name, by key. [`Loaded::backend_values`] adds the variables of its type,
+    /// which are known once the plugin's schema is.
     pub values: ConfigValues,
 }
 
@@ -63,7 +83,7 @@ pub struct HttpConfig {
 }
 
 /// Who may call the service, besides service keys, which the catalog keeps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AuthConfig {
     /// `AUTH_JWT_HS256_SECRET`: the secret that signs end users' tokens.
     pub jwt_hs256_secret: Option<SecretString>,
@@ -75,6 +95,18 @@ pub struct AuthConfig {
     pub jwt_audience: Option<String>,
     /// `AUTH_JWT_USER_CLAIM`: the claim that holds the user's id; `sub` by default.
     pub jwt_user_claim: String,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            jwt_hs256_secret: None,
+            jwks_url: None,
+            jwt_issuer: None,
+            jwt_audience: None,
+            jwt_user_claim: "sub".to_owned(),
+        }
+    }
 }
 
 /// Who signs download links.

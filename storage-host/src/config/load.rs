@@ -1,0 +1,183 @@
+//! Loading: gathers the sources, checks what can be checked before plugins are known, and answers with
+//! the configuration and with what is needed to configure backends afterwards.
+//!
+//! The environment is a parameter. Nothing else in the host reads it, and nothing changes it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use storage_core::config::faults_to_error;
+use storage_core::{ConfigReader, ConfigSchema, ConfigValue, ConfigValues, Error, ErrorKind, Result};
+
+use super::backends::Backends;
+use super::describe::{self, Setting};
+use super::keys::host_schema;
+use super::sources::Sources;
+use super::toml_file::TomlFile;
+use super::variables::{self, Foreign};
+use super::{Config, dotenv, host};
+
+/// Where the configuration is looked for.
+#[derive(Clone, Default)]
+pub struct LoadOptions {
+    /// The configuration file, as `--config` names it. It must exist; `STORAGE_CONFIG` then counts for nothing.
+    pub config_file: Option<PathBuf>,
+    /// Where `.env` and `storage.toml` are looked for: the working directory.
+    pub directory: PathBuf,
+    /// Where the program lies: `plugins/` in it is searched for plugins.
+    pub program_directory: Option<PathBuf>,
+    /// The environment.
+    pub environment: BTreeMap<String, OsString>,
+    /// Variables that go before the environment, with their origin: what the command line or the
+    /// embedding program says.
+    pub overrides: ConfigValues,
+}
+
+impl LoadOptions {
+    /// The process's own environment, working directory and place.
+    ///
+    /// # Errors
+    ///
+    /// `ConfigInvalid` where the system does not tell the working directory.
+    pub fn from_process() -> Result<Self> {
+        let directory = std::env::current_dir().map_err(|error| {
+            Error::new(ErrorKind::ConfigInvalid, "the working directory cannot be determined")
+                .with_source(error)
+        })?;
+        // A program that cannot tell its own place merely has one directory of plugins less.
+        let program = std::env::current_exe().ok();
+        Ok(Self {
+            directory,
+            program_directory: program.as_deref().and_then(Path::parent).map(Path::to_owned),
+            // A name that is no Unicode is the name of no variable that the host or a plugin knows.
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+                .collect(),
+            ..Self::default()
+        })
+    }
+}
+
+/// A configuration that was loaded, and the sources that it was loaded from.
+///
+/// There is no `Debug`, since the sources hold every secret.
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The configuration file that was read.
+    pub config_file: Option<PathBuf>,
+    pub(super) sources: Sources,
+    pub(super) host_values: ConfigValues,
+    pub(super) backends: Backends,
+    foreign: Foreign,
+}
+
+impl Config {
+    /// Loads the configuration: defaults, below `storage.toml`, below `.env`, below the environment.
+    ///
+    /// # Errors
+    ///
+    /// `ConfigInvalid` with every fault that can be known before plugins are: files that cannot be read or are
+    /// malformed, keys and variables that are near misses, values of another form.
+    #[allow(clippy::needless_pass_by_value, reason = "the environment is taken over, not looked at")]
+    pub fn load(options: LoadOptions) -> Result<Loaded> {
+        let mut faults = Vec::new();
+        let dotenv = dotenv::read(&options.directory.join(".env"), &options.environment, &mut faults);
+        let sources = Sources::new(&options, dotenv);
+        faults.extend(sources.not_unicode(host_schema()));
+        let (config_file, required) = config_file(&options, &sources);
+        let mut file = TomlFile::read(&config_file, required, &mut faults);
+        let host_values = host_values(&sources, &file);
+        let backends = Backends::gather(
+            &sources,
+            std::mem::take(&mut file.backends),
+            &primary(&host_values),
+            &mut faults,
+        );
+
+        let mut reader = ConfigReader::new(host_schema(), &host_values);
+        let config = host::read(&mut reader, &backends, &options);
+        faults.extend(reader.into_faults());
+        let foreign = Foreign::parse(&host_values, &mut faults);
+        faults.extend(variables::misspelt_host_variables(&sources, &foreign));
+        if !faults.is_empty() {
+            return Err(faults_to_error("the service", &faults));
+        }
+        let config_file = file.found.then_some(config_file);
+        Ok(Loaded { config, config_file, sources, host_values, backends, foreign })
+    }
+}
+
+impl Loaded {
+    /// The values of a backend, each with its origin, as the plugin's `open` is given them.
+    ///
+    /// For a backend that has a name of its own: its own variables (`STORAGE_BACKENDS__NAME__KEY`), then its
+    /// section, then the variables of its type, which all backends of the type share.
+    /// For a backend that is named like its type, the type's variables go before the section.
+    ///
+    /// # Errors
+    ///
+    /// `ConfigInvalid` where no backend has this name.
+    pub fn backend_values(&self, name: &str, schema: &ConfigSchema) -> Result<ConfigValues> {
+        self.backends.values(name, schema, &self.sources)
+    }
+
+    /// The check that needs the plugins' schemas: every value of every backend, and every variable that nobody
+    /// knows. `schemas` are those of the configured backends, by backend type; `installed_types` are the types of
+    /// all plugins that were found, whose variables may stay in `.env` while they are not in use.
+    ///
+    /// Backends whose type has no schema here are left out, since the fault of their plugin is told elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// `ConfigInvalid` with every fault.
+    pub fn check(&self, schemas: &[(&str, &ConfigSchema)], installed_types: &[&str]) -> Result<()> {
+        let mut faults = self.backends.check(schemas, &self.sources);
+        faults.extend(variables::unknown(&self.sources, schemas, installed_types, &self.foreign));
+        if faults.is_empty() { Ok(()) } else { Err(faults_to_error("the service", &faults)) }
+    }
+
+    /// Every setting with its value and where the value came from; secrets are masked.
+    /// Backends whose type has no schema here are shown with their sections' keys, all values masked.
+    pub fn describe(&self, schemas: &[(&str, &ConfigSchema)]) -> Vec<Setting> {
+        describe::settings(self, schemas)
+    }
+}
+
+/// The configuration file, and whether somebody said that it is there.
+fn config_file(options: &LoadOptions, sources: &Sources) -> (PathBuf, bool) {
+    let named = options.config_file.clone();
+    let named = named.or_else(|| sources.variable("STORAGE_CONFIG").map(|value| PathBuf::from(value.text)));
+    match named.filter(|path| !path.as_os_str().is_empty()) {
+        Some(path) => (options.directory.join(path), true),
+        None => (options.directory.join("storage.toml"), false),
+    }
+}
+
+/// The value of every setting of the host that is set, and what the file sets beside.
+fn host_values(sources: &Sources, file: &TomlFile) -> ConfigValues {
+    let mut values = ConfigValues::new();
+    for (key, value) in file.values.iter() {
+        values.set(key, value.text.as_str(), value.origin.as_str());
+    }
+    for field in &host_schema().fields {
+        match sources.variable(&field.variable) {
+            // An empty variable says that the default shall stand, whatever the file says.
+            Some(value) if value.text.is_empty() => values.remove(&field.key),
+            Some(value) => values.set(field.key.as_str(), value.text, value.origin),
+            None => {}
+        }
+    }
+    values
+}
+
+/// The name of the primary backend, and where it was found.
+fn primary(host_values: &ConfigValues) -> ConfigValue {
+    const KEY: &str = "primary_backend";
+    let default = || host_schema().fields.iter().find(|field| field.key == KEY)?.default.clone();
+    host_values
+        .get(KEY)
+        .cloned()
+        .unwrap_or_else(|| ConfigValue { text: default().unwrap_or_default(), origin: "default".to_owned() })
+}
