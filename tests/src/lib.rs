@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod examples;
+pub mod plugins;

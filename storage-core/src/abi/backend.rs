@@ -1,0 +1,82 @@
+//! The mirror of [`crate::Backend`], method for method. `info` crosses once, when the backend opens.
+
+use abi_stable::sabi_trait;
+use abi_stable::std_types::{ROption, RString, RVec};
+use async_ffi::FfiFuture;
+
+use super::stream::AbiBody;
+use super::value::*;
+
+/// The future of an operation.
+pub(crate) type Answer<T> = FfiFuture<Outcome<T>>;
+
+/// An opened backend of a plugin. A method only makes a future; everything happens when that is polled.
+///
+/// New methods go to the end, below the last prefix field, with a body that answers `Unsupported`
+/// (what a host runs where an older plugin lacks the method).
+#[sabi_trait]
+pub(crate) trait AbiBackend: Send + Sync {
+    fn health(&self, call: AbiCall) -> Answer<AbiHealth>;
+    fn save(
+        &self,
+        call: AbiCall,
+        key: RString,
+        body: AbiBody,
+        options: AbiSaveOptions,
+    ) -> Answer<AbiSaveResult>;
+    fn retrieve(&self, call: AbiCall, key: RString, options: AbiRetrieveOptions) -> Answer<AbiRetrieved>;
+    fn delete(&self, call: AbiCall, key: RString, options: AbiDeleteOptions) -> Answer<AbiDeleteResult>;
+    fn delete_many(&self, call: AbiCall, keys: RVec<RString>) -> Answer<RVec<Outcome<AbiDeleteResult>>>;
+    fn exists(&self, call: AbiCall, key: RString) -> Answer<bool>;
+    fn get_metadata(&self, call: AbiCall, key: RString, options: AbiMetadataOptions)
+    -> Answer<AbiObjectMeta>;
+    fn list_files(&self, call: AbiCall, options: AbiListOptions) -> Answer<AbiListPage>;
+    fn copy(
+        &self,
+        call: AbiCall,
+        from: RString,
+        to: RString,
+        options: AbiCopyOptions,
+    ) -> Answer<AbiSaveResult>;
+    fn presign(&self, call: AbiCall, request: AbiPresignRequest) -> Answer<AbiPresignedUrl>;
+    fn begin_multipart(&self, call: AbiCall, key: RString, options: AbiSaveOptions) -> Answer<RString>;
+    fn upload_part(
+        &self,
+        call: AbiCall,
+        key: RString,
+        upload: RString,
+        number: u32,
+        body: AbiBody,
+        options: AbiPartOptions,
+    ) -> Answer<AbiPart>;
+    fn complete_multipart(
+        &self,
+        call: AbiCall,
+        key: RString,
+        upload: RString,
+        parts: RVec<AbiPart>,
+        options: AbiCompleteOptions,
+    ) -> Answer<AbiSaveResult>;
+    fn abort_multipart(&self, call: AbiCall, key: RString, upload: RString) -> Answer<AbiAbortResult>;
+    fn list_parts(
+        &self,
+        call: AbiCall,
+        key: RString,
+        upload: RString,
+        options: AbiListPartsOptions,
+    ) -> Answer<AbiPartPage>;
+    fn list_uploads(&self, call: AbiCall, options: AbiListUploadsOptions) -> Answer<AbiUploadPage>;
+    fn list_versions(&self, call: AbiCall, options: AbiListVersionsOptions) -> Answer<AbiVersionPage>;
+    fn set_tier(&self, call: AbiCall, key: RString, tier: u32, options: AbiSetTierOptions) -> Answer<()>;
+    fn restore(&self, call: AbiCall, key: RString, options: AbiRestoreOptions) -> Answer<()>;
+    fn restore_status(
+        &self,
+        call: AbiCall,
+        key: RString,
+        version: ROption<RString>,
+    ) -> Answer<AbiRestoreStatus>;
+    fn apply_lifecycle(&self, call: AbiCall, rules: RVec<AbiLifecycleRule>) -> Answer<AbiLifecycleReport>;
+    fn invoke(&self, call: AbiCall, name: RString, arguments: RString) -> Answer<RString>;
+    #[sabi(last_prefix_field)]
+    fn close(&self, call: AbiCall) -> Answer<()>;
+}

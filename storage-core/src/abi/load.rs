@@ -1,0 +1,182 @@
+//! Loads a plugin library, and says why where it cannot.
+
+use std::path::{Path, PathBuf};
+
+use abi_stable::StableAbi;
+use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use abi_stable::library::{LibHeader, LibraryError, lib_header_from_path};
+
+use super::import::PluginModule;
+use super::manifest::{AbiVersion, ManifestError, read_manifest};
+use super::module::AbiModule_Ref;
+use crate::error::Error;
+
+/// Why a plugin library was not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file is missing, unreadable, no library, for another platform, or no storage plugin.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A library that the plugin needs is not installed.
+    #[error("{} needs the shared library {library}, which is not installed", path.display())]
+    MissingLibrary {
+        /// The plugin.
+        path: PathBuf,
+        /// The library that it needs.
+        library: String,
+    },
+    /// The system's loader refused the library for another reason.
+    #[error("the system did not load {}: {message}", path.display())]
+    Refused {
+        /// The plugin.
+        path: PathBuf,
+        /// The loader's own words.
+        message: String,
+    },
+    /// The plugin was built for another version of the boundary.
+    #[error(
+        "{} was built for the plugin interface {plugin}, and this host has {host}: rebuild {}",
+        path.display(),
+        if plugin < host { "the plugin" } else { "the host, or the plugin with the host's storage-core" }
+    )]
+    AbiMismatch {
+        /// The plugin.
+        path: PathBuf,
+        /// The version that it was built for.
+        plugin: AbiVersion,
+        /// The version of this host.
+        host: AbiVersion,
+        /// Which types differ and how, for developers; absent where the versions alone decided.
+        layout: Option<String>,
+    },
+    /// The plugin was loaded and failed, or panicked, before it could open a backend.
+    #[error("{} failed to initialise: {reason}", path.display())]
+    Initialisation {
+        /// The plugin.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+        /// The plugin's own error, where it gave one.
+        source: Option<Error>,
+    },
+}
+
+/// Loads a plugin. The library stays loaded until the process ends; loading the same file again gives the same one.
+///
+/// This runs code of the library. [`read_manifest`] does not.
+///
+/// # Errors
+///
+/// One variant of [`LoadError`] per cause.
+pub fn load(path: &Path) -> Result<PluginModule, LoadError> {
+    let manifest = read_manifest(path)?;
+    let mismatch = |layout| LoadError::AbiMismatch {
+        path: path.to_owned(),
+        plugin: manifest.abi,
+        host: AbiVersion::CURRENT,
+        layout,
+    };
+    if !AbiVersion::CURRENT.can_load(manifest.abi) {
+        return Err(mismatch(None));
+    }
+    open_library(path)?;
+    let module = lib_header_from_path(path).and_then(|header| {
+        header.init_root_module::<AbiModule_Ref>().or_else(|forward| match forward {
+            LibraryError::AbiInstability(_) => older_module(header, forward),
+            other => Err(other),
+        })
+    });
+    let module = module.map_err(|error| match error {
+        LibraryError::GetSymbolError { .. } => {
+            LoadError::Manifest(ManifestError::NotAPlugin { path: path.to_owned() })
+        }
+        LibraryError::RootModule { err, .. } => LoadError::Initialisation {
+            path: path.to_owned(),
+            reason: err.to_string().trim().to_owned(),
+            source: None,
+        },
+        layout => mismatch(Some(layout.to_string().trim().to_owned())),
+    })?;
+    PluginModule::new(module, manifest, path.to_owned()).map_err(|error| LoadError::Initialisation {
+        path: path.to_owned(),
+        reason: error.to_string(),
+        source: Some(error),
+    })
+}
+
+/// The module of a plugin that was built with an older minor version: its layout is a prefix of ours.
+///
+/// `abi_stable` lets only the library be the newer side, so that the check is made the other way round here.
+/// What the older plugin lacks runs its default.
+fn older_module(header: &LibHeader, forward: LibraryError) -> Result<AbiModule_Ref, LibraryError> {
+    let Some(plugin) = header.layout() else {
+        return Err(forward);
+    };
+    if check_layout_compatibility(plugin, <AbiModule_Ref as StableAbi>::LAYOUT).is_err() {
+        return Err(forward);
+    }
+    // SAFETY: the check says that whatever the plugin's module has, ours has at the same place and with the same
+    // layout; fields beyond it are looked for by the prefix type's own count of fields.
+    unsafe { header.unchecked_layout::<AbiModule_Ref>() }
+        .map_err(|error| error.into_library_error::<AbiModule_Ref>())
+}
+
+/// Opens the library with the system's loader, for its own words where it fails, and leaves it open.
+fn open_library(path: &Path) -> Result<(), LoadError> {
+    // SAFETY: the file carries our manifest, so that its initialisers are those of a Rust library. Running
+    // them is what loading a plugin means.
+    match unsafe { libloading::Library::new(path) } {
+        Ok(library) => {
+            std::mem::forget(library);
+            Ok(())
+        }
+        Err(error) => {
+            let message = match std::error::Error::source(&error) {
+                Some(source) => source.to_string(),
+                None => error.to_string(),
+            };
+            Err(match missing_library(path, &message) {
+                Some(library) => LoadError::MissingLibrary { path: path.to_owned(), library },
+                None => LoadError::Refused { path: path.to_owned(), message },
+            })
+        }
+    }
+}
+
+/// The library that the loader did not find, read from its words: those of glibc, musl and macOS.
+fn missing_library(path: &Path, message: &str) -> Option<String> {
+    let name = if let Some((name, _)) = message.split_once(": cannot open shared object file") {
+        name
+    } else if let Some((_, rest)) = message.split_once("Error loading shared library ") {
+        rest.split_once(':')?.0
+    } else if let Some((_, rest)) = message.split_once("Library not loaded: ") {
+        rest.lines().next()?
+    } else {
+        return None;
+    };
+    let name = name.trim();
+    (Path::new(name) != path).then(|| name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_missing_library_is_found_in_the_words_of_each_loader() {
+        let path = Path::new("/p/libx.so");
+        let glibc = "libfoo.so.1: cannot open shared object file: No such file or directory";
+        let musl =
+            "Error loading shared library libfoo.so.1: No such file or directory (needed by /p/libx.so)";
+        let macos =
+            "dlopen(/p/libx.dylib, 5): Library not loaded: @rpath/libfoo.1.dylib\n  Referenced from: /p/libx";
+        assert_eq!(missing_library(path, glibc).as_deref(), Some("libfoo.so.1"));
+        assert_eq!(missing_library(path, musl).as_deref(), Some("libfoo.so.1"));
+        assert_eq!(missing_library(path, macos).as_deref(), Some("@rpath/libfoo.1.dylib"));
+        assert_eq!(
+            missing_library(path, "/p/libx.so: cannot open shared object file: Permission denied"),
+            None
+        );
+        assert_eq!(missing_library(path, "/p/libx.so: undefined symbol: foo"), None);
+    }
+}
