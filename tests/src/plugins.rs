@@ -14,7 +14,9 @@ pub fn plugin_path(name: &str) -> PathBuf {
     let files = names.map(|name| format!("{DLL_PREFIX}{}{DLL_SUFFIX}", name.replace('-', "_")));
     // A test runs from `target/PROFILE/deps`, an example from `target/PROFILE/examples`.
     let folders = executable.ancestors().skip(1).take(2);
-    let found = folders.flat_map(|folder| files.iter().map(move |file| folder.join(file))).find(|path| path.is_file());
+    let found = folders
+        .flat_map(|folder| files.iter().map(move |file| folder.join(file)))
+        .find(|path| path.is_file());
     found.unwrap_or_else(|| {
         panic!(
             "none of {files:?} was found near {}: build the plugins with `cargo build --workspace`, \
