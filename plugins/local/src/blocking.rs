@@ -1,0 +1,67 @@
+//! Runs work that blocks on threads of its own: one task for a whole small operation.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use storage_core::{Error, ErrorKind, Result, Retry};
+use tokio::task::{JoinError, JoinHandle};
+
+/// Tells work on another thread that nobody waits for it any more.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Ends work that nobody waits for. To be called last before what cannot be undone.
+    ///
+    /// # Errors
+    ///
+    /// `Cancelled`.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Cancelled, "the caller gave up"));
+        }
+        Ok(())
+    }
+}
+
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.0.store(true, Ordering::Release);
+    }
+}
+
+/// Runs work that blocks. A panic in it goes on in the caller.
+///
+/// # Errors
+///
+/// Those of the work; `Unavailable` where the backend is closing.
+pub(crate) async fn run<T: Send + 'static>(
+    work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let cancel = Cancel::default();
+    let _guard = CancelOnDrop(cancel.clone());
+    join(tokio::task::spawn_blocking(move || work(&cancel))).await
+}
+
+/// Waits for work that was started before.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) async fn join<T>(work: JoinHandle<Result<T>>) -> Result<T> {
+    match work.await {
+        Ok(result) => result,
+        Err(error) => Err(stopped(error)),
+    }
+}
+
+fn stopped(error: JoinError) -> Error {
+    match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => {
+            Error::new(ErrorKind::Unavailable, "the backend is closing").with_retry(Retry::May).with_source(error)
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! `retrieve` and `get_metadata`: one blocking task for what is small, a read-ahead of one chunk for what is not.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::fs::Advice;
+use rustix::io::Errno;
+use storage_core::stream::CHUNK_BYTES;
+use storage_core::{
+    ByteStream, Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions, Retrieved, VersionId,
+};
+use tokio::task::JoinHandle;
+
+use crate::blocking;
+use crate::document::{Document, Version, system_time};
+use crate::error::{corrupted, fault, not_found};
+use crate::options;
+use crate::path::Place;
+use crate::store::Store;
+
+/// How often a reader looks for content that was replaced and removed while it looked.
+const ATTEMPTS: u32 = 100;
+
+/// Reads an object.
+///
+/// # Errors
+///
+/// As [`storage_core::Backend::retrieve`].
+pub(crate) async fn retrieve(store: Arc<Store>, key: ObjectKey, wanted: RetrieveOptions) -> Result<Retrieved> {
+    options::check_extra(&wanted.extra)?;
+    options::check_version(&store, wanted.version.as_ref())?;
+    let (meta, range, file, first) = blocking::run(move |_| {
+        let (version, file) = open(&store, &key, wanted.version.as_ref(), |version| {
+            wanted.condition.check(Some(&version.etag()), system_time(version.stored_at))
+        })?;
+        let range = match wanted.range {
+            Some(range) => range.resolve(version.size_bytes)?,
+            None => 0..version.size_bytes,
+        };
+        if range.end - range.start > CHUNK_BYTES as u64 {
+            rustix::fs::fadvise(&file, range.start, None, Advice::Sequential)
+                .map_err(fault("prepare to read the content"))?;
+        }
+        let first = read_chunk(&file, range.start, range.end)?;
+        Ok((version.to_meta(key, store.is_versioned()), range, file, first))
+    })
+    .await?;
+    let read_bytes = first.len() as u64;
+    let body = if range.start + read_bytes == range.end {
+        ByteStream::from_bytes(first)
+    } else {
+        let rest = Rest { file: Arc::new(file), next: range.start + read_bytes, end: range.end };
+        stream(first, rest, range.end - range.start)
+    };
+    Ok(Retrieved { meta, range, body })
+}
+
+/// Describes an object.
+///
+/// # Errors
+///
+/// As [`storage_core::Backend::get_metadata`].
+pub(crate) async fn get_metadata(
+    store: Arc<Store>,
+    key: ObjectKey,
+    wanted: MetadataOptions,
+) -> Result<ObjectMeta> {
+    options::check_extra(&wanted.extra)?;
+    options::check_version(&store, wanted.version.as_ref())?;
+    blocking::run(move |_| {
+        let document = store.load(&key, &store.names.place(&key))?;
+        let version = find(document.as_ref(), wanted.version.as_ref())?;
+        Ok(version.to_meta(key, store.is_versioned()))
+    })
+    .await
+}
+
+/// Whether an object is there.
+///
+/// # Errors
+///
+/// As [`storage_core::Backend::exists`].
+pub(crate) async fn exists(store: Arc<Store>, key: ObjectKey) -> Result<bool> {
+    blocking::run(move |_| {
+        let document = store.load(&key, &store.names.place(&key))?;
+        Ok(document.is_some_and(|document| document.current().is_some()))
+    })
+    .await
+}
+
+/// Opens the content of a version that passes the check. An open file stays readable whatever is written
+/// or deleted meanwhile.
+///
+/// # Errors
+///
+/// `NotFound`; what the check gives; `Corrupted` where the content is not what the document tells.
+pub(crate) fn open(
+    store: &Store,
+    key: &ObjectKey,
+    wanted: Option<&VersionId>,
+    check: impl Fn(&Version) -> Result<()>,
+) -> Result<(Version, File)> {
+    let place = store.names.place(key);
+    let mut missing = None;
+    for _ in 0..ATTEMPTS {
+        let document = store.load(key, &place)?;
+        let version = find(document.as_ref(), wanted)?;
+        check(version)?;
+        match store.objects.open_file(&place.path(&place.content(&version.version))) {
+            Ok(file) => {
+                check_size(&file, version, &place)?;
+                return Ok((version.clone(), file));
+            }
+            // It was replaced and removed after the document was read, so that a newer document tells of
+            // another. The same once more is another matter.
+            Err(Errno::NOENT) if missing.as_ref() != Some(&version.version) => {
+                missing = Some(version.version.clone());
+            }
+            Err(Errno::NOENT) => return Err(lost(&place, version, "the content of an object is missing")),
+            Err(errno) => return Err(fault("open the content")(errno)),
+        }
+    }
+    Err(Error::new(ErrorKind::Conflict, "the object was replaced again and again while it was opened")
+        .with_retry(storage_core::Retry::May))
+}
+
+fn find<'a>(document: Option<&'a Document>, wanted: Option<&VersionId>) -> Result<&'a Version> {
+    match wanted {
+        None => document.and_then(Document::current).ok_or_else(|| not_found("object")),
+        Some(id) => document
+            .and_then(|document| document.find(id))
+            .filter(|version| !version.deleted)
+            .ok_or_else(|| not_found("version").with_context("version", id)),
+    }
+}
+
+fn check_size(file: &File, version: &Version, place: &Place) -> Result<()> {
+    let size_bytes = rustix::fs::fstat(file).map_err(fault("look at the content"))?.st_size;
+    if u64::try_from(size_bytes) == Ok(version.size_bytes) {
+        return Ok(());
+    }
+    Err(lost(place, version, "the content of an object has not the size that its document tells")
+        .with_context("expected_bytes", version.size_bytes)
+        .with_context("found_bytes", size_bytes))
+}
+
+fn lost(place: &Place, version: &Version, message: &str) -> Error {
+    corrupted(message).with_context("file", place.path(&place.content(&version.version)))
+}
+
+/// What is still to be read of a content.
+struct Rest {
+    file: Arc<File>,
+    next: u64,
+    end: u64,
+}
+
+impl Rest {
+    /// Starts to read the next chunk on a thread of its own; none at the end.
+    fn read_ahead(&mut self) -> Option<JoinHandle<Result<Bytes>>> {
+        if self.next >= self.end {
+            return None;
+        }
+        let (file, start, end) = (Arc::clone(&self.file), self.next, self.end);
+        self.next = end.min(start + CHUNK_BYTES as u64);
+        Some(tokio::task::spawn_blocking(move || read_chunk(&file, start, end)))
+    }
+}
+
+/// Gives the chunks; the next one is read while the consumer has the last.
+fn stream(first: Bytes, rest: Rest, length_bytes: u64) -> ByteStream {
+    enum State {
+        First(Bytes, Rest),
+        Ahead(JoinHandle<Result<Bytes>>, Rest),
+    }
+    let chunks = futures_util::stream::try_unfold(Some(State::First(first, rest)), |state| async move {
+        let (chunk, mut rest) = match state {
+            None => return Ok(None),
+            Some(State::First(chunk, rest)) => (chunk, rest),
+            Some(State::Ahead(reading, rest)) => (blocking::join(reading).await?, rest),
+        };
+        let next = rest.read_ahead().map(|reading| State::Ahead(reading, rest));
+        Ok(Some((chunk, next)))
+    });
+    ByteStream::from_stream(chunks, Some(length_bytes))
+}
+
+/// Reads a whole chunk, or what is left up to `end`.
+fn read_chunk(file: &File, start: u64, end: u64) -> Result<Bytes> {
+    let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+    let mut buffer = Vec::with_capacity(length);
+    while buffer.len() < length {
+        let position = start + buffer.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), position) {
+            Ok(0) => return Err(corrupted("the content ended early: something else shortened the file")),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(fault("read the content")(errno)),
+        }
+    }
+    // The room may be larger than was asked for; what lies beyond the end is not wanted.
+    buffer.truncate(length);
+    Ok(Bytes::from(buffer))
+}

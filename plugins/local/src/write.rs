@@ -1,0 +1,227 @@
+//! `save`: content to disk, in one blocking task where it is small.
+//!
+//! The body is gathered into batches; one that is whole after the first batch is written, synced and
+//! published in a single task. A longer one is written batch by batch, while the next is gathered.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+use storage_core::{ByteStream, Checksums, ObjectKey, Result, SaveOptions, SaveResult, WriteCondition};
+
+use crate::blocking;
+use crate::digest::Digests;
+use crate::document::{Attributes, Draft, Version};
+use crate::error::{fault, io_fault};
+use crate::options;
+use crate::staging::Staged;
+use crate::store::{Store, check_condition};
+
+/// So much is written in one go. It bounds, twice over, what a save holds in memory.
+const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Stores an object.
+///
+/// # Errors
+///
+/// As [`storage_core::Backend::save`].
+pub(crate) async fn save(
+    store: Arc<Store>,
+    key: ObjectKey,
+    mut body: ByteStream,
+    save_options: SaveOptions,
+) -> Result<SaveResult> {
+    options::check_save(&save_options)?;
+    let SaveOptions { condition, checksums, .. } = save_options.clone();
+    let attributes = Attributes::of(save_options);
+    let batch = Batch::gather(&mut body).await?;
+    if batch.is_last {
+        return blocking::run(move |cancel| {
+            let mut writer = ContentWriter::create(&store, "content", checksums, None)?;
+            writer.write(&batch.chunks)?;
+            writer.finish(&store)?.publish(&store, &key, &condition, attributes, || cancel.check())
+        })
+        .await;
+    }
+    if condition != WriteCondition::Always {
+        // Long uploads that cannot succeed are told so early; what counts is decided at the end.
+        let (store, key, condition) = (Arc::clone(&store), key.clone(), condition.clone());
+        blocking::run(move |_| {
+            check_condition(&condition, store.load(&key, &store.names.place(&key))?.as_ref())
+        })
+        .await?;
+    }
+    let writer = write_stream(&store, "content", checksums, batch, body).await?;
+    blocking::run(move |cancel| {
+        writer.finish(&store)?.publish(&store, &key, &condition, attributes, || cancel.check())
+    })
+    .await
+}
+
+/// Writes a body of which one batch was gathered; the batches are written while the next ones arrive.
+///
+/// # Errors
+///
+/// The body's and the file system's.
+pub(crate) async fn write_stream(
+    store: &Arc<Store>,
+    suffix: &'static str,
+    checksums: Checksums,
+    first: Batch,
+    mut body: ByteStream,
+) -> Result<ContentWriter> {
+    let length_bytes = body.length_bytes();
+    let mut batch = first;
+    let mut is_last = batch.is_last;
+    let owned = Arc::clone(store);
+    let mut writing = tokio::task::spawn_blocking(move || {
+        let mut writer = ContentWriter::create(&owned, suffix, checksums, length_bytes)?;
+        writer.write(&batch.chunks)?;
+        Ok(writer)
+    });
+    while !is_last {
+        batch = Batch::gather(&mut body).await?;
+        is_last = batch.is_last;
+        let mut writer: ContentWriter = blocking::join(writing).await?;
+        writing = tokio::task::spawn_blocking(move || {
+            writer.write(&batch.chunks)?;
+            Ok(writer)
+        });
+    }
+    blocking::join(writing).await
+}
+
+/// Some chunks of a body.
+pub(crate) struct Batch {
+    pub(crate) chunks: Vec<Bytes>,
+    /// Whether the body is at its end.
+    pub(crate) is_last: bool,
+}
+
+impl Batch {
+    /// Pulls a body until there is enough to write, or to its end.
+    ///
+    /// # Errors
+    ///
+    /// The body's.
+    pub(crate) async fn gather(body: &mut ByteStream) -> Result<Self> {
+        let mut chunks = Vec::new();
+        let mut size_bytes = 0;
+        while let Some(chunk) = body.next().await.transpose()? {
+            size_bytes += chunk.len();
+            chunks.push(chunk);
+            // What is known to be whole needs no other batch; its end is polled all the same.
+            if size_bytes >= BATCH_BYTES && body.length_bytes() != Some(size_bytes as u64) {
+                return Ok(Self { chunks, is_last: false });
+            }
+        }
+        Ok(Self { chunks, is_last: true })
+    }
+}
+
+/// Content on its way to disk. Dropped, it is gone.
+pub(crate) struct ContentWriter {
+    staged: Staged,
+    digests: Digests,
+    size_bytes: u64,
+}
+
+impl ContentWriter {
+    /// Begins content that must have these digests. Where the length is known room is reserved, so that a
+    /// disk that is too full is noticed before the bytes are sent.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(crate) fn create(
+        store: &Store,
+        suffix: &'static str,
+        checksums: Checksums,
+        length_bytes: Option<u64>,
+    ) -> Result<Self> {
+        let mut staged = store.staging()?.create(suffix)?;
+        if let Some(length_bytes) = length_bytes.filter(|length| *length > 0) {
+            match rustix::fs::fallocate(staged.file(), FallocateFlags::KEEP_SIZE, 0, length_bytes) {
+                // Not every file system can.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                Err(errno) => return Err(fault("reserve room for the content")(errno)),
+            }
+        }
+        Ok(Self { staged, digests: Digests::expecting(checksums), size_bytes: 0 })
+    }
+
+    /// Appends chunks.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(crate) fn write(&mut self, chunks: &[Bytes]) -> Result<()> {
+        for chunk in chunks {
+            self.digests.update(chunk);
+            self.staged.file().write_all(chunk).map_err(io_fault("write the content"))?;
+            self.size_bytes += chunk.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Ends the content without bringing it to the disk; gives its length too, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// `ChecksumMismatch`.
+    pub(crate) fn into_verified(self) -> Result<(Staged, u64)> {
+        self.digests.verify()?;
+        Ok((self.staged, self.size_bytes))
+    }
+
+    /// Ends the content and brings it to the disk.
+    ///
+    /// # Errors
+    ///
+    /// `ChecksumMismatch`; those of the file system.
+    pub(crate) fn finish(self, store: &Store) -> Result<Content> {
+        let checksums = self.digests.verify()?;
+        store.sync(&self.staged)?;
+        Ok(Content { staged: self.staged, size_bytes: self.size_bytes, checksums })
+    }
+}
+
+/// Content that is on the disk but under no key yet.
+pub(crate) struct Content {
+    pub(crate) staged: Staged,
+    pub(crate) size_bytes: u64,
+    pub(crate) checksums: Checksums,
+}
+
+impl Content {
+    /// Makes it the newest version of an object. `before_publishing` has the last word.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` or `PreconditionFailed`, as the condition has it; those of the file system.
+    pub(crate) fn publish(
+        self,
+        store: &Store,
+        key: &ObjectKey,
+        condition: &WriteCondition,
+        attributes: Attributes,
+        before_publishing: impl FnOnce() -> Result<()>,
+    ) -> Result<SaveResult> {
+        let draft = Draft { size_bytes: self.size_bytes, checksums: self.checksums, attributes };
+        let version = store.add_version(key, condition, self.staged, draft, before_publishing)?;
+        Ok(save_result(store, &version))
+    }
+}
+
+fn save_result(store: &Store, version: &Version) -> SaveResult {
+    SaveResult {
+        size_bytes: version.size_bytes,
+        etag: Some(version.etag()),
+        version: store.is_versioned().then(|| version.id()),
+        checksums: version.checksums,
+        ..SaveResult::default()
+    }
+}
