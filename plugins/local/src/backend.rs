@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 use storage_core::{
     AbortResult, Backend, BackendInfo, ByteStream, Capabilities, CompleteOptions, CopyOptions, DeleteOptions,
-    DeleteResult, Error, ErrorKind, Health, Limits, ListOptions, ListPage, ListPartsOptions, ListUploadsOptions,
-    ListVersionsOptions, MetadataOptions, ObjectKey, ObjectMeta, OpenRequest, Part, PartOptions, PartPage, Result,
-    RetrieveOptions, Retrieved, SaveOptions, SaveResult, UploadId, UploadPage, VersionPage, async_trait,
+    DeleteResult, Error, ErrorKind, Health, Limits, ListOptions, ListPage, ListPartsOptions,
+    ListUploadsOptions, ListVersionsOptions, MetadataOptions, ObjectKey, ObjectMeta, OpenRequest, Part,
+    PartOptions, PartPage, Result, RetrieveOptions, Retrieved, SaveOptions, SaveResult, UploadId, UploadPage,
+    VersionPage, async_trait,
 };
 use tokio::task::JoinHandle;
 

@@ -60,8 +60,8 @@ pub(crate) async fn join<T>(work: JoinHandle<Result<T>>) -> Result<T> {
 fn stopped(error: JoinError) -> Error {
     match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
-        Err(error) => {
-            Error::new(ErrorKind::Unavailable, "the backend is closing").with_retry(Retry::May).with_source(error)
-        }
+        Err(error) => Error::new(ErrorKind::Unavailable, "the backend is closing")
+            .with_retry(Retry::May)
+            .with_source(error),
     }
 }

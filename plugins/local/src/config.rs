@@ -114,7 +114,9 @@ impl Config {
         if mode & 0o600 != 0o600 || mode > 0o777 {
             reader.fault(
                 "file_mode",
-                format!("{mode_text:?} is not a mode in octal, such as 0640, that lets the owner read and write"),
+                format!(
+                    "{mode_text:?} is not a mode in octal, such as 0640, that lets the owner read and write"
+                ),
             );
         }
         let retention = Retention {
@@ -162,12 +164,23 @@ mod tests {
 
     #[test]
     fn every_fault_is_told_at_once() {
-        let error =
-            read(&[("fsync", "perhaps"), ("versions_keep", "0"), ("file_mode", "0944"), ("pth", "/x"), ("path", "")])
-                .expect_err("faulty");
+        let error = read(&[
+            ("fsync", "perhaps"),
+            ("versions_keep", "0"),
+            ("file_mode", "0944"),
+            ("pth", "/x"),
+            ("path", ""),
+        ])
+        .expect_err("faulty");
         assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
         let text = error.to_string();
-        for part in ["LOCAL_FSYNC", "set versioning to false", "LOCAL_FILE_MODE", "did you mean path?", "LOCAL_STORAGE_PATH"] {
+        for part in [
+            "LOCAL_FSYNC",
+            "set versioning to false",
+            "LOCAL_FILE_MODE",
+            "did you mean path?",
+            "LOCAL_STORAGE_PATH",
+        ] {
             assert!(text.contains(part), "{part} is not in {text}");
         }
     }

@@ -17,14 +17,21 @@ use crate::store::Store;
 /// # Errors
 ///
 /// As [`storage_core::Backend::delete`].
-pub(crate) async fn delete(store: Arc<Store>, key: ObjectKey, options: DeleteOptions) -> Result<DeleteResult> {
+pub(crate) async fn delete(
+    store: Arc<Store>,
+    key: ObjectKey,
+    options: DeleteOptions,
+) -> Result<DeleteResult> {
     options::check_extra(&options.extra)?;
     options::check_version(&store, options.version.as_ref())?;
     blocking::run(move |cancel| delete_now(&store, &key, &options, cancel)).await
 }
 
 /// Removes many objects in one task.
-pub(crate) async fn delete_many(store: Arc<Store>, keys: Vec<ObjectKey>) -> Result<Vec<Result<DeleteResult>>> {
+pub(crate) async fn delete_many(
+    store: Arc<Store>,
+    keys: Vec<ObjectKey>,
+) -> Result<Vec<Result<DeleteResult>>> {
     blocking::run(move |cancel| {
         let options = DeleteOptions::default();
         Ok(keys
@@ -89,13 +96,8 @@ fn check_tag(expected: Option<&ETag>, target: Option<&Version>) -> Result<()> {
 
 /// Takes one version out of the document, for good. The one before it becomes current where it was.
 fn forget_version(store: &Store, place: &Place, mut document: Document, target: &Version) -> Result<()> {
-    if document.versions.len() == 1 {
-        return store.remove_object(place, &document.versions);
-    }
     document.versions.retain(|version| version.version != target.version);
-    store.publish(place, &document, None)?;
-    store.remove_contents(place, std::slice::from_ref(target));
-    Ok(())
+    store.shrink(place, &document, std::slice::from_ref(target))
 }
 
 fn mark_deleted(store: &Store, place: &Place, mut document: Document) -> Result<Version> {
@@ -103,7 +105,6 @@ fn mark_deleted(store: &Store, place: &Place, mut document: Document) -> Result<
     let marker = Version::delete_marker(stamp, moment);
     document.versions.insert(0, marker.clone());
     let expired = document.take_expired(store.config.retention, Timestamp::now());
-    store.publish(place, &document, None)?;
-    store.remove_contents(place, &expired);
+    store.shrink(place, &document, &expired)?;
     Ok(marker)
 }

@@ -220,14 +220,15 @@ pub(crate) fn system_time(moment: Timestamp) -> SystemTime {
 /// `Internal`, should it not be representable.
 pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| {
-        Error::new(storage_core::ErrorKind::Internal, "could not write a description as JSON").with_source(error)
+        Error::new(storage_core::ErrorKind::Internal, "could not write a description as JSON")
+            .with_source(error)
     })?;
     text.push(b'\n');
     Ok(text)
 }
 
 /// Digests as hexadecimal text.
-mod hexadecimal {
+pub(crate) mod hexadecimal {
     use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use storage_core::Checksums;
@@ -244,7 +245,7 @@ mod hexadecimal {
         crc64nvme: Option<String>,
     }
 
-    pub(super) fn serialize<S: Serializer>(checksums: &Checksums, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(checksums: &Checksums, serializer: S) -> Result<S::Ok, S::Error> {
         let text = Text {
             sha256: checksums.sha256.map(hex::encode),
             md5: checksums.md5.map(hex::encode),
@@ -254,7 +255,7 @@ mod hexadecimal {
         text.serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Checksums, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Checksums, D::Error> {
         fn bytes<const N: usize, E: serde::de::Error>(text: Option<String>) -> Result<Option<[u8; N]>, E> {
             let decode = |text: String| {
                 let mut bytes = [0; N];
@@ -288,8 +289,11 @@ mod tests {
         let now = Timestamp::now();
         let key = ObjectKey::new("a").expect("a key");
         let mut document = Document::new(&key);
-        document.versions =
-            ages.iter().enumerate().map(|(i, age)| version(Duration::from_secs(*age), deleted && i == 0, now)).collect();
+        document.versions = ages
+            .iter()
+            .enumerate()
+            .map(|(i, age)| version(Duration::from_secs(*age), deleted && i == 0, now))
+            .collect();
         document.take_expired(Some(Retention { count, age: Duration::from_secs(100) }), now);
         document.versions.len()
     }
@@ -331,7 +335,10 @@ mod tests {
         assert_eq!((meta.checksums, meta.size_bytes), (checksums, 5));
         let text = String::from_utf8(text).expect("text");
         for damaged in ["", "{}", &text[..text.len() / 2], &text.replace("\"format\": 1", "\"format\": 2")] {
-            assert_eq!(Document::parse(damaged.as_bytes()).expect_err("damaged").kind(), storage_core::ErrorKind::Corrupted);
+            assert_eq!(
+                Document::parse(damaged.as_bytes()).expect_err("damaged").kind(),
+                storage_core::ErrorKind::Corrupted
+            );
         }
     }
 }

@@ -39,15 +39,19 @@ fn classify(errno: Errno) -> (ErrorKind, Retry, &'static str) {
             (ErrorKind::InvalidKey, Retry::Never, "the file system takes no path of this length")
         }
         // `openat2` refuses links; what was put in the store's way is not the store's.
-        Errno::LOOP => {
-            (ErrorKind::PermissionDenied, Retry::Never, "a symbolic link stands in the way and is not followed")
-        }
+        Errno::LOOP => (
+            ErrorKind::PermissionDenied,
+            Retry::Never,
+            "a symbolic link stands in the way and is not followed",
+        ),
         Errno::XDEV => {
             (ErrorKind::ConfigInvalid, Retry::Never, "the folders of a store must lie on one file system")
         }
-        Errno::NOTDIR | Errno::ISDIR | Errno::NOTEMPTY => {
-            (ErrorKind::Corrupted, Retry::Never, "something that the store did not put there stands in the way")
-        }
+        Errno::NOTDIR | Errno::ISDIR | Errno::NOTEMPTY => (
+            ErrorKind::Corrupted,
+            Retry::Never,
+            "something that the store did not put there stands in the way",
+        ),
         Errno::MFILE | Errno::NFILE => {
             (ErrorKind::Unavailable, Retry::May, "too many files are open; raise the limit (ulimit -n)")
         }

@@ -19,7 +19,8 @@ pub(crate) struct Folder {
 impl Folder {
     /// Takes an open directory and finds out how paths below it can be opened safely.
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        let whole_paths = open_whole(fd.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).is_ok();
+        let whole_paths =
+            open_whole(fd.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).is_ok();
         Self { fd, whole_paths }
     }
 
@@ -120,7 +121,10 @@ impl Folder {
     /// Removes a file; one that is not there is no fault.
     pub(crate) fn remove_file(&self, path: &str) -> Result<()> {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        match self.open_directory(parent).and_then(|parent| rustix::fs::unlinkat(parent, name, AtFlags::empty())) {
+        match self
+            .open_directory(parent)
+            .and_then(|parent| rustix::fs::unlinkat(parent, name, AtFlags::empty()))
+        {
             Err(Errno::NOENT) => Ok(()),
             done => done,
         }

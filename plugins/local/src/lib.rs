@@ -37,4 +37,7 @@ mod stamp;
 mod token;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 pub use backend::LocalBackend;

@@ -22,7 +22,10 @@ pub(crate) async fn list_files(store: Arc<Store>, options: ListOptions) -> Resul
     let limit = options::page_size(options.limit)?;
     let bound = match (&options.page_token, &options.start_after) {
         (Some(_), Some(_)) => {
-            return Err(Error::new(ErrorKind::InvalidArgument, "start_after and a page token exclude each other"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "start_after and a page token exclude each other",
+            ));
         }
         (Some(text), None) => match token::read(text)? {
             Place::Key(key) => Bound::After(key),
@@ -103,7 +106,7 @@ pub(crate) async fn list_versions(store: Arc<Store>, options: ListVersionsOption
                 }
                 page.versions.push(ObjectVersion {
                     meta: version.to_meta(key.clone(), true),
-                    is_latest: index == 0 && !version.deleted,
+                    is_latest: index == 0,
                     is_delete_marker: version.deleted,
                 });
             }

@@ -72,8 +72,9 @@ pub(crate) fn open(config: Config) -> Result<Store> {
 fn open_root(config: &Config) -> Result<OwnedFd> {
     let path = &config.path;
     if config.create {
-        create_root(path, config.directory_mode)
-            .map_err(|errno| fault("create the store's folder")(errno).with_context("path", path.display()))?;
+        create_root(path, config.directory_mode).map_err(|errno| {
+            fault("create the store's folder")(errno).with_context("path", path.display())
+        })?;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| {
@@ -117,9 +118,12 @@ fn recognise(root: &Folder, config: &Config) -> Result<Names> {
         Err(errno) => return Err(failed(errno)),
     };
     let damaged = || {
-        Error::new(ErrorKind::Corrupted, "the store's record is damaged or of a newer version of this software")
-            .with_context("file", config.path.join(RECORD).display())
-            .with_context("format_expected", FORMAT)
+        Error::new(
+            ErrorKind::Corrupted,
+            "the store's record is damaged or of a newer version of this software",
+        )
+        .with_context("file", config.path.join(RECORD).display())
+        .with_context("format_expected", FORMAT)
     };
     let record: Record = serde_json::from_str(&text).map_err(|error| damaged().with_source(error))?;
     match record {
@@ -190,7 +194,10 @@ fn recover(store: &Store, all: &Folder, left: &str) -> Result<()> {
         let _lock = store.lock(&key)?;
         let current = store.load(&key, &place)?;
         let told = |version: &crate::document::Version| {
-            current.iter().flat_map(|document| &document.versions).any(|known| known.version == version.version)
+            current
+                .iter()
+                .flat_map(|document| &document.versions)
+                .any(|known| known.version == version.version)
         };
         let orphans: Vec<_> = document.versions.into_iter().filter(|version| !told(version)).collect();
         store.remove_contents(&place, &orphans);

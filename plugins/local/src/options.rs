@@ -11,7 +11,9 @@ use crate::store::Store;
 /// `Unsupported`, naming the option.
 pub(crate) fn check_save(options: &SaveOptions) -> Result<()> {
     if let Some(tier) = options.tier {
-        return Err(Error::new(ErrorKind::Unsupported, "a local disk has no tiers").with_context("tier", tier));
+        return Err(
+            Error::new(ErrorKind::Unsupported, "a local disk has no tiers").with_context("tier", tier)
+        );
     }
     check_extra(&options.extra)
 }

@@ -8,13 +8,14 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use storage_core::{Checksums, ETag, Error, ErrorKind, Part, Result, UploadId};
 
+use crate::document::hexadecimal;
 use crate::error::{corrupted, fault, io_fault};
 use crate::staging::Staged;
 use crate::store::Store;
 use crate::write::ContentWriter;
 
 /// The length of the note, in bytes. Spaces fill it up.
-const NOTE_BYTES: usize = 256;
+const NOTE_BYTES: usize = 512;
 
 const PREFIX: &str = "part-";
 
@@ -23,6 +24,8 @@ const PREFIX: &str = "part-";
 struct Note {
     etag: String,
     size_bytes: u64,
+    #[serde(default, with = "hexadecimal", skip_serializing_if = "Checksums::is_empty")]
+    checksums: Checksums,
 }
 
 /// A part that can be read.
@@ -49,15 +52,16 @@ impl PartFile {
     ///
     /// `ChecksumMismatch`; those of the file system.
     pub(crate) fn write(store: &Store, writer: ContentWriter, number: u32) -> Result<(Staged, Part)> {
-        let (mut staged, size_bytes) = writer.into_verified()?;
+        let (mut staged, size_bytes, checksums) = writer.into_verified()?;
         let etag = uuid::Uuid::now_v7().simple().to_string();
-        let note = serde_json::to_string(&Note { etag: etag.clone(), size_bytes }).map_err(|error| {
+        let note = Note { etag: etag.clone(), size_bytes, checksums };
+        let note = serde_json::to_string(&note).map_err(|error| {
             Error::new(ErrorKind::Internal, "could not write a part's note").with_source(error)
         })?;
-        writeln!(staged.file(), "{note:<width$}", width = NOTE_BYTES - 1).map_err(io_fault("write the part"))?;
+        writeln!(staged.file(), "{note:<width$}", width = NOTE_BYTES - 1)
+            .map_err(io_fault("write the part"))?;
         store.sync(&staged)?;
-        // Digests are not told: a listing could not tell them again.
-        Ok((staged, Part { number, size_bytes, etag: ETag::new(etag), checksums: Checksums::default() }))
+        Ok((staged, Part { number, size_bytes, etag: ETag::new(etag), checksums }))
     }
 
     /// Opens the part with this number; none where it was not sent.
@@ -74,15 +78,18 @@ impl PartFile {
         };
         let damaged = || corrupted("a part of an upload is damaged").with_context("file", &path);
         let file_bytes = rustix::fs::fstat(&file).map_err(fault("look at a part"))?.st_size;
-        let size_bytes =
-            u64::try_from(file_bytes).ok().and_then(|size| size.checked_sub(NOTE_BYTES as u64)).ok_or_else(damaged)?;
+        let size_bytes = u64::try_from(file_bytes)
+            .ok()
+            .and_then(|size| size.checked_sub(NOTE_BYTES as u64))
+            .ok_or_else(damaged)?;
         let mut text = [0; NOTE_BYTES];
-        std::os::unix::fs::FileExt::read_exact_at(&file, &mut text, size_bytes).map_err(io_fault("read a part"))?;
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut text, size_bytes)
+            .map_err(io_fault("read a part"))?;
         let note: Note = serde_json::from_slice(&text).map_err(|error| damaged().with_source(error))?;
         if note.size_bytes != size_bytes {
             return Err(damaged());
         }
-        let part = Part { number, size_bytes, etag: ETag::new(note.etag), checksums: Checksums::default() };
+        let part = Part { number, size_bytes, etag: ETag::new(note.etag), checksums: note.checksums };
         Ok(Some(Self { file, part }))
     }
 

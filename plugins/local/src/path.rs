@@ -242,10 +242,40 @@ mod tests {
     fn odd_keys_have_places_of_their_own_that_read_back() {
         let long = "ü".repeat(512);
         let odd = [
-            "a", "a/b", "a~", "a~/b", "a~.json", "a%", "a%25", "a.", "a ", " a", ".a", "...", "..a", "CON", "con",
-            "con.txt", "com1", "a\\b", "a:b", "A", "é", "e\u{301}", "日本/語", &long, &"x".repeat(1024),
-            &"x".repeat(200), &"x".repeat(201), &format!("{}/b", "x".repeat(200)), &"%".repeat(1024),
-            &format!("{}..", "x".repeat(200)), &format!("{}../y", "x".repeat(200)), "json", "~.json", "a~/~.json",
+            "a",
+            "a/b",
+            "a~",
+            "a~/b",
+            "a~.json",
+            "a%",
+            "a%25",
+            "a.",
+            "a ",
+            " a",
+            ".a",
+            "...",
+            "..a",
+            "CON",
+            "con",
+            "con.txt",
+            "com1",
+            "a\\b",
+            "a:b",
+            "A",
+            "é",
+            "e\u{301}",
+            "日本/語",
+            &long,
+            &"x".repeat(1024),
+            &"x".repeat(200),
+            &"x".repeat(201),
+            &format!("{}/b", "x".repeat(200)),
+            &"%".repeat(1024),
+            &format!("{}..", "x".repeat(200)),
+            &format!("{}../y", "x".repeat(200)),
+            "json",
+            "~.json",
+            "a~/~.json",
         ];
         for names in [Names::Exact, Names::Folded] {
             let mut seen = BTreeSet::new();
@@ -254,7 +284,10 @@ mod tests {
                 assert_eq!(key_at(&place), text, "{names:?}");
                 let path = place.path(&place.document());
                 assert!(path.len() < 4000 && path.split('/').all(|name| name.len() <= 255), "{path}");
-                assert!(path.split('/').all(|name| name != "." && name != ".." && !name.is_empty()), "{path}");
+                assert!(
+                    path.split('/').all(|name| name != "." && name != ".." && !name.is_empty()),
+                    "{path}"
+                );
                 let seen_as = if names == Names::Folded { path.to_lowercase() } else { path };
                 assert!(seen.insert(seen_as), "{text} shares its place");
             }
@@ -271,7 +304,9 @@ mod tests {
 
     #[test]
     fn foreign_names_are_not_taken_for_objects() {
-        for name in ["a~20261124T071233.123456789Z-0a1b2c.pdf", "~.json", "~", "a~b~.json", "%ZZ", "%C3~.json", "a%2"] {
+        for name in
+            ["a~20261124T071233.123456789Z-0a1b2c.pdf", "~.json", "~", "a~b~.json", "%ZZ", "%C3~.json", "a%2"]
+        {
             assert_eq!(Names::read(name), Entry::Other, "{name}");
         }
     }

@@ -42,9 +42,10 @@ pub(crate) struct Pruned {
 pub(crate) fn extension() -> Extension {
     Extension {
         name: NAME.to_owned(),
-        description: "Removes old versions past their retention and contents that no object tells of, now instead \
+        description:
+            "Removes old versions past their retention and contents that no object tells of, now instead \
                       of once a day"
-            .to_owned(),
+                .to_owned(),
         mutates: true,
         arguments: Vec::new(),
     }
@@ -76,7 +77,8 @@ pub(crate) async fn run_daily(store: Arc<Store>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let owned = Arc::clone(&store);
-        let done = blocking::run(move |cancel| if is_due(&owned)? { prune(&owned, cancel) } else { Ok(None) }).await;
+        let done =
+            blocking::run(move |cancel| if is_due(&owned)? { prune(&owned, cancel) } else { Ok(None) }).await;
         match done {
             Ok(Some(pruned)) => tracing::info!(
                 versions = pruned.versions,
@@ -169,7 +171,8 @@ fn prune_directory(
 fn prune_object(store: &Store, key: &ObjectKey, pruned: &mut Pruned) -> Result<Vec<Version>> {
     let place = store.names.place(key);
     let now = Timestamp::now();
-    let is_due = |document: &mut crate::document::Document| document.take_expired(store.config.retention, now);
+    let is_due =
+        |document: &mut crate::document::Document| document.take_expired(store.config.retention, now);
     // Most have nothing to prune, which is seen without a lock.
     match store.load(key, &place)? {
         None => return Ok(Vec::new()),
@@ -184,11 +187,8 @@ fn prune_object(store: &Store, key: &ObjectKey, pruned: &mut Pruned) -> Result<V
         return Ok(Vec::new());
     };
     let expired = is_due(&mut document);
-    if document.versions.is_empty() {
-        store.remove_object(&place, &expired)?;
-    } else if !expired.is_empty() {
-        store.publish(&place, &document, None)?;
-        store.remove_contents(&place, &expired);
+    if !expired.is_empty() {
+        store.shrink(&place, &document, &expired)?;
     }
     pruned.versions += expired.len() as u64;
     pruned.bytes += expired.iter().map(|version| version.size_bytes).sum::<u64>();
@@ -214,8 +214,12 @@ fn prune_content(store: &Store, path: &str, text: &str, name: &str, pruned: &mut
         return Ok(());
     }
     let path = place.path(name);
-    let size = store.objects.open_file(&path).and_then(rustix::fs::fstat);
-    pruned.bytes += size.map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+    match store.objects.open_file(&path).and_then(rustix::fs::fstat) {
+        Ok(stat) => pruned.bytes += u64::try_from(stat.st_size).unwrap_or(0),
+        // It went with its version just now.
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(fault("look at a content that no object tells of")(errno)),
+    }
     store.objects.remove_file(&path).map_err(fault("remove a content that no object tells of"))?;
     pruned.orphans += 1;
     Ok(())

@@ -8,7 +8,8 @@ use rustix::fs::Advice;
 use rustix::io::Errno;
 use storage_core::stream::CHUNK_BYTES;
 use storage_core::{
-    ByteStream, Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions, Retrieved, VersionId,
+    ByteStream, Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions, Retrieved,
+    VersionId,
 };
 use tokio::task::JoinHandle;
 
@@ -27,7 +28,11 @@ const ATTEMPTS: u32 = 100;
 /// # Errors
 ///
 /// As [`storage_core::Backend::retrieve`].
-pub(crate) async fn retrieve(store: Arc<Store>, key: ObjectKey, wanted: RetrieveOptions) -> Result<Retrieved> {
+pub(crate) async fn retrieve(
+    store: Arc<Store>,
+    key: ObjectKey,
+    wanted: RetrieveOptions,
+) -> Result<Retrieved> {
     options::check_extra(&wanted.extra)?;
     options::check_version(&store, wanted.version.as_ref())?;
     let (meta, range, file, first) = blocking::run(move |_| {

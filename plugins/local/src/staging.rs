@@ -179,7 +179,6 @@ impl Drop for Staged {
     }
 }
 
-
 /// A directory that is being filled and has no name of its own yet. Dropped, it is gone.
 #[derive(Debug)]
 pub(crate) struct StagedDirectory {
@@ -236,7 +235,11 @@ mod tests {
         drop(kept);
         assert!(directory.path().join("kept").exists());
         drop(staging);
-        assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing else is left");
+        assert_eq!(
+            std::fs::read_dir(directory.path()).expect("a directory").count(),
+            1,
+            "nothing else is left"
+        );
     }
 
     #[test]
@@ -250,7 +253,10 @@ mod tests {
         let file = living.create("content").expect("a file");
         assert!(!dead.exists());
         let second = open(&directory);
-        assert!(directory.path().join(&living.name).join(&file.name).exists(), "it belongs to a living store");
+        assert!(
+            directory.path().join(&living.name).join(&file.name).exists(),
+            "it belongs to a living store"
+        );
         drop((file, second));
     }
 }

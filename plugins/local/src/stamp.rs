@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn only_stamps_are_read() {
-        for text in ["", "../../etc/passwd", "20261124T071233.123456789Z-0a1b2/", "20261124T071233.123456789Z-0A1B2C"] {
+        for text in
+            ["", "../../etc/passwd", "20261124T071233.123456789Z-0a1b2/", "20261124T071233.123456789Z-0A1B2C"]
+        {
             assert_eq!(Stamp::parse(text), None, "{text}");
         }
     }

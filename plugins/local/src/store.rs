@@ -83,8 +83,8 @@ impl Store {
         };
         let mut text = Vec::with_capacity(2048);
         file.read_to_end(&mut text).map_err(io_fault("read the object's document"))?;
-        let document =
-            Document::parse(&text).map_err(|error| error.with_context("file", place.path(&place.document())))?;
+        let document = Document::parse(&text)
+            .map_err(|error| error.with_context("file", place.path(&place.document())))?;
         if document.key != key.as_str() {
             return Err(corrupted("an object's document is another object's")
                 .with_context("file", place.path(&place.document()))
@@ -100,8 +100,11 @@ impl Store {
     /// `Unavailable` where the store was removed.
     pub(crate) fn check_present(&self) -> Result<()> {
         if self.objects.is_removed().map_err(fault("look at the store"))? {
-            return Err(Error::new(ErrorKind::Unavailable, "the store's folder was removed while it was open")
-                .with_context("path", self.config.path.display()));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the store's folder was removed while it was open",
+            )
+            .with_context("path", self.config.path.display()));
         }
         Ok(())
     }
@@ -147,7 +150,8 @@ impl Store {
         let mut staged = self.staging()?.create("json")?;
         staged.file().write_all(&document.to_json()?).map_err(io_fault("write the object's document"))?;
         self.sync(&staged)?;
-        let mut content = content.zip(document.versions.first().map(|version| place.content(&version.version)));
+        let mut content =
+            content.zip(document.versions.first().map(|version| place.content(&version.version)));
         for _ in 0..DIRECTORY_ATTEMPTS {
             match self.publish_into(place, &mut staged, &mut content) {
                 Ok(directories) => return self.sync_directories(&directories),
@@ -181,6 +185,21 @@ impl Store {
         }
         changed.insert(0, directory);
         Ok(changed)
+    }
+
+    /// Replaces an object's document after versions were taken out of it, or removes the object where none is
+    /// left, and then their contents. Under the key's lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(crate) fn shrink(&self, place: &Place, document: &Document, removed: &[Version]) -> Result<()> {
+        if document.versions.is_empty() {
+            return self.remove_object(place, removed);
+        }
+        self.publish(place, document, None)?;
+        self.remove_contents(place, removed);
+        Ok(())
     }
 
     /// Removes an object with all its versions, under the key's lock.

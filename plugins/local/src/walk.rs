@@ -80,9 +80,15 @@ struct Node {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Document,
-    Directory { path: String },
+    Directory {
+        path: String,
+    },
     /// The rest of a directory below which all keys begin with `text`: what comes after the node `last`.
-    More { path: String, text: String, last: Box<Node> },
+    More {
+        path: String,
+        text: String,
+        last: Box<Node>,
+    },
 }
 
 impl<'a> Walk<'a> {

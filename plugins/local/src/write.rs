@@ -167,14 +167,14 @@ impl ContentWriter {
         Ok(())
     }
 
-    /// Ends the content without bringing it to the disk; gives its length too, in bytes.
+    /// Ends the content without bringing it to the disk. Gives its length, in bytes, and its digests too.
     ///
     /// # Errors
     ///
     /// `ChecksumMismatch`.
-    pub(crate) fn into_verified(self) -> Result<(Staged, u64)> {
-        self.digests.verify()?;
-        Ok((self.staged, self.size_bytes))
+    pub(crate) fn into_verified(self) -> Result<(Staged, u64, Checksums)> {
+        let checksums = self.digests.verify()?;
+        Ok((self.staged, self.size_bytes, checksums))
     }
 
     /// Ends the content and brings it to the disk.
@@ -183,9 +183,9 @@ impl ContentWriter {
     ///
     /// `ChecksumMismatch`; those of the file system.
     pub(crate) fn finish(self, store: &Store) -> Result<Content> {
-        let checksums = self.digests.verify()?;
-        store.sync(&self.staged)?;
-        Ok(Content { staged: self.staged, size_bytes: self.size_bytes, checksums })
+        let (staged, size_bytes, checksums) = self.into_verified()?;
+        store.sync(&staged)?;
+        Ok(Content { staged, size_bytes, checksums })
     }
 }
 

@@ -1,0 +1,132 @@
+//! Faults of the disk and of what lies on it.
+
+use std::os::unix::fs::symlink;
+
+use serde_json::json;
+use storage_core::{DeleteOptions, ListOptions};
+
+use super::*;
+
+#[tokio::test]
+async fn a_folder_that_is_missing_or_none_is_a_fault_of_the_configuration() {
+    let home = Home::new();
+    let error = home.open_with(&[("create", "false")]).await.expect_err("missing");
+    assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+    assert!(error.to_string().contains("LOCAL_CREATE") && error.to_string().contains("store"), "{error}");
+    std::fs::write(home.root(), "a file").expect("a file");
+    let error = home.open_with(&[]).await.expect_err("no folder");
+    assert!(error.message().contains("LOCAL_STORAGE_PATH"), "{error}");
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused() {
+    let home = Home::new();
+    drop(home.open().await);
+    std::fs::write(home.root().join("store.json"), "{\"format\": 2, \"names\": \"exact\"}")
+        .expect("a record");
+    assert_eq!(kind(home.open_with(&[]).await), ErrorKind::Corrupted);
+}
+
+#[tokio::test]
+async fn a_store_that_is_removed_while_it_is_open_is_unavailable_and_not_empty() {
+    let home = Home::new();
+    let backend = home.open().await;
+    save(&backend, "a", "bytes").await;
+    std::fs::remove_dir_all(home.root()).expect("removed");
+    assert_eq!(kind(read(&backend, "a", None).await), ErrorKind::Unavailable);
+    assert_eq!(kind(backend.health().await), ErrorKind::Unavailable);
+    assert_eq!(
+        kind(backend.save(&key("a"), "x".into(), SaveOptions::default()).await),
+        ErrorKind::Unavailable
+    );
+}
+
+#[tokio::test]
+async fn health_tells_the_free_room_and_a_disk_that_is_nearly_full() {
+    let home = Home::new();
+    let health = home.open_with(&[("min_free", "0")]).await.expect("open").health().await.expect("healthy");
+    assert!(health.free_bytes.is_some_and(|bytes| bytes > 0) && health.problems.is_empty());
+    let health =
+        home.open_with(&[("min_free", "8EiB")]).await.expect("open").health().await.expect("answers");
+    assert!(health.problems[0].contains("LOCAL_MIN_FREE"), "{health:?}");
+    assert_eq!(home.files(), [""; 0], "the probe is gone");
+}
+
+#[tokio::test]
+async fn links_in_the_tree_are_neither_followed_nor_listed() {
+    let home = Home::new();
+    let outside = tempfile::tempdir().expect("a folder");
+    let backend = home.open().await;
+    save(&backend, "a/b", "bytes").await;
+    let objects = home.root().join("objects");
+    symlink(outside.path(), objects.join("link")).expect("a link");
+    let secret = outside.path().join("secret~.json");
+    std::fs::copy(objects.join("a/b~.json"), secret).expect("a document");
+    assert_eq!(kind(read(&backend, "link/secret", None).await), ErrorKind::PermissionDenied);
+    let saved = backend.save(&key("link/new"), "x".into(), SaveOptions::default()).await;
+    assert_eq!(kind(saved), ErrorKind::PermissionDenied);
+    assert_eq!(std::fs::read_dir(outside.path()).expect("a folder").count(), 1);
+    let page = backend.list_files(ListOptions::default()).await.expect("listed");
+    assert_eq!(page.objects.len(), 1);
+    assert!(!home.files().iter().any(|file| file.starts_with("staging")));
+}
+
+#[tokio::test]
+async fn damage_is_told_and_never_given_out() {
+    let home = Home::new();
+    let backend = home.open().await;
+    let saved = save(&backend, "a", "bytes").await;
+    let objects = home.root().join("objects");
+    let content = objects.join(format!("a~{}", saved.version.expect("a version")));
+    std::fs::write(&content, "byte").expect("shortened");
+    assert_eq!(kind(read(&backend, "a", None).await), ErrorKind::Corrupted);
+    std::fs::remove_file(&content).expect("removed");
+    assert_eq!(kind(read(&backend, "a", None).await), ErrorKind::Corrupted);
+    std::fs::write(objects.join("a~.json"), "{").expect("damaged");
+    let error = read(&backend, "a", None).await.expect_err("damaged");
+    assert!(error.kind() == ErrorKind::Corrupted && error.to_string().contains("a~.json"), "{error}");
+}
+
+#[tokio::test]
+async fn pruning_removes_what_no_document_tells_of_and_what_is_expired() {
+    let home = Home::new();
+    let backend = home.open().await;
+    save(&backend, "keep/a.txt", "1").await;
+    save(&backend, "gone/b", "1").await;
+    backend.delete(&key("gone/b"), DeleteOptions::default()).await.expect("deleted");
+    let objects = home.root().join("objects");
+    std::fs::write(objects.join("keep/a~20200101T000000.000000000Z-000000.txt"), "orphan")
+        .expect("an orphan");
+    std::fs::write(objects.join("keep/notes.txt"), "somebody else's").expect("a file");
+    std::fs::create_dir_all(objects.join("empty/folder")).expect("a folder");
+    let backend = home.open_with(&[("versions_keep_for", "0s")]).await.expect("open");
+    let pruned = backend.invoke("prune", json!({})).await.expect("pruned");
+    assert_eq!((&pruned["removed_orphans"], &pruned["removed_versions"]), (&json!(1), &json!(2)));
+    let files = home.files();
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert!(!objects.join("gone").exists() && !objects.join("empty").exists());
+    assert_eq!(read(&backend, "keep/a.txt", None).await.expect("kept"), "1");
+    assert_eq!(kind(backend.invoke("prune", json!({"x": 1})).await), ErrorKind::InvalidArgument);
+    let error = backend.invoke("prun", json!({})).await.expect_err("unknown");
+    assert!(error.kind() == ErrorKind::Unsupported && error.to_string().contains("available: prune"));
+}
+
+#[tokio::test]
+async fn content_whose_document_never_came_is_removed_at_the_next_opening() {
+    let home = Home::new();
+    let backend = home.open().await;
+    let saved = save(&backend, "a", "kept").await.version.expect("a version");
+    let documents = home.root().join("objects/a~.json");
+    let left = home.root().join("staging/dead");
+    std::fs::create_dir(&left).expect("a folder");
+    // A process that died after the content had its name and before the document had.
+    let unborn = "20990101T000000.000000000Z-abcdef";
+    let document = std::fs::read_to_string(documents).expect("a document").replace(saved.as_str(), unborn);
+    std::fs::write(left.join("1.json"), document).expect("a document");
+    std::fs::write(left.join("2.json"), "{\"half\":").expect("half a document");
+    std::fs::write(home.root().join(format!("objects/a~{unborn}")), "unborn").expect("a content");
+    drop(backend);
+    let backend = home.open().await;
+    assert_eq!(home.files(), ["objects/a~.json".to_owned(), format!("objects/a~{saved}")]);
+    assert_eq!(read(&backend, "a", None).await.expect("kept"), "kept");
+}
