@@ -18,7 +18,7 @@ use crate::{blocking, copy, delete, health, list, multipart, open, options, prun
 
 /// A folder on a local disk.
 #[derive(Debug)]
-pub struct LocalBackend {
+pub(crate) struct LocalBackend {
     store: Arc<Store>,
     info: Arc<BackendInfo>,
     daily: JoinHandle<()>,
@@ -31,7 +31,7 @@ impl LocalBackend {
     ///
     /// `ConfigInvalid`, with every fault, also for a folder that does not exist and may not be made;
     /// `PermissionDenied`, `ReadOnly`, `NoSpace`; `Corrupted` for a store of a newer version.
-    pub async fn open(request: OpenRequest) -> Result<Self> {
+    pub(crate) async fn open(request: OpenRequest) -> Result<Self> {
         let config = Config::read(&request)?;
         let store = Arc::new(blocking::run(move |_| open::open(config)).await?);
         let info = Arc::new(describe(&store));

@@ -40,4 +40,12 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use backend::LocalBackend;
+use backend::LocalBackend;
+
+storage_core::export_backend! {
+    backend_type: "local",
+    description: "Files on a local disk: durable, versioned, readable without this software",
+    variable_prefix: "LOCAL_",
+    schema: config::schema,
+    open: LocalBackend::open,
+}
