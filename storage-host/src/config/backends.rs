@@ -10,7 +10,7 @@ use storage_core::config::{ConfigFault, nearest};
 use storage_core::{ConfigSchema, ConfigValue, ConfigValues, Error, ErrorKind, Result};
 
 use super::BackendConfig;
-use super::keys::BACKENDS;
+use super::keys::{BACKENDS, DEFAULT_PRIMARY};
 use super::sources::Sources;
 
 /// How the variables of one backend begin: `STORAGE_BACKENDS__AWS_HOT__BUCKET_NAME`.
@@ -18,6 +18,10 @@ pub(super) const VARIABLE_PREFIX: &str = "STORAGE_BACKENDS__";
 
 /// The key that says of which type a backend is.
 const TYPE: &str = "type";
+
+/// The form of a name: it is also part of a variable's name, and of the catalog's records.
+const NAME_FORM: &str =
+    "is made of lower-case letters, digits and single underscores, and begins with a letter";
 
 /// The settings of every backend, by the backend's name.
 type Sections = BTreeMap<String, ConfigValues>;
@@ -36,19 +40,15 @@ struct Gathered {
 
 impl Backends {
     /// Gathers the backends. The primary one is always among them: where none has its name, the name is
-    /// that of a backend type.
+    /// that of a backend type. Without a primary one it is `local`.
     pub(super) fn gather(
         sources: &Sources,
         mut sections: Sections,
-        primary: &ConfigValue,
+        primary: Option<&ConfigValue>,
         faults: &mut Vec<ConfigFault>,
     ) -> Self {
         add_json(sources, &mut sections, faults);
-        if !sections.contains_key(&primary.text) {
-            let mut implied = ConfigValues::new();
-            implied.set(TYPE, primary.text.as_str(), primary.origin.as_str());
-            sections.insert(primary.text.clone(), implied);
-        }
+        imply_primary(&mut sections, primary, faults);
         let mut variables = own_variables(sources, &sections, faults);
         let mut backends = BTreeMap::new();
         for (name, mut section) in sections {
@@ -56,16 +56,15 @@ impl Backends {
             let backend_type = section.get(TYPE).map(|value| value.text.clone()).unwrap_or_default();
             section.remove(TYPE);
             if !is_name(&name) {
-                let problem = "a backend's name is made of lower-case letters, digits and single underscores, and \
-                               begins with a letter";
-                faults.push(fault(&name, None, None, problem));
+                faults.push(fault(&name, None, None, &format!("a backend's name {NAME_FORM}")));
             } else if backend_type.is_empty() {
                 let near = section.iter().find(|(key, _)| nearest(key, [TYPE]).is_some());
                 let problem = match near {
                     Some((near, _)) => format!("is required; is {near} a misspelling of it?"),
                     None => "is required: the backend type, such as \"local\"".to_owned(),
                 };
-                faults.push(fault(&name, Some(TYPE), near.map(|(_, value)| value.origin.as_str()), &problem));
+                let origin = near.or(section.iter().next()).map(|(_, value)| value.origin.as_str());
+                faults.push(fault(&name, Some(TYPE), origin, &problem));
             } else {
                 backends.insert(name, Gathered { backend_type, section, variables });
             }
@@ -136,6 +135,32 @@ impl Gathered {
         apply(&mut values, &self.variables);
         values
     }
+}
+
+/// Adds the primary backend where no section has its name.
+fn imply_primary(sections: &mut Sections, primary: Option<&ConfigValue>, faults: &mut Vec<ConfigFault>) {
+    let name = primary.map_or(DEFAULT_PRIMARY, |value| value.text.as_str());
+    if sections.contains_key(name) {
+        return;
+    }
+    let problem = if !is_name(name) {
+        format!("{name:?} is not the name of a backend or of a backend type, which {NAME_FORM}")
+    } else if primary.is_none() && !sections.is_empty() {
+        // Files would go to a backend that the configuration does not so much as mention.
+        let names = sections.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("is required where backends are configured: one of {names}, or {DEFAULT_PRIMARY}")
+    } else {
+        let mut section = ConfigValues::new();
+        section.set(TYPE, name, "primary backend");
+        sections.insert(name.to_owned(), section);
+        return;
+    };
+    faults.push(ConfigFault {
+        key: "primary_backend".to_owned(),
+        variable: Some("PRIMARY_BACKEND".to_owned()),
+        origin: primary.map(|value| value.origin.clone()),
+        problem,
+    });
 }
 
 /// Puts values above others.
@@ -223,7 +248,7 @@ fn own_variables(sources: &Sources, sections: &Sections, faults: &mut Vec<Config
     own
 }
 
-/// A name that is also part of a variable's name, and of the catalog's records.
+/// Whether a text has the [`NAME_FORM`].
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')

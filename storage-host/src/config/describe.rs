@@ -28,8 +28,9 @@ pub struct Setting {
 /// See [`Loaded::describe`].
 pub(super) fn settings(loaded: &Loaded, schemas: &[(&str, &ConfigSchema)]) -> Vec<Setting> {
     let host = host_schema().fields.iter();
-    let mut settings: Vec<Setting> =
-        host.map(|field| setting(field.key.clone(), field, host_value(loaded, field))).collect();
+    let host =
+        host.map(|field| setting(field.key.clone(), field, loaded.host_values.get(&field.key).cloned()));
+    let mut settings: Vec<Setting> = host.collect();
     for (name, backend) in &loaded.config.backends {
         let section = format!("{BACKENDS}.{name}");
         settings.push(Setting {
@@ -61,17 +62,6 @@ pub(super) fn settings(loaded: &Loaded, schemas: &[(&str, &ConfigSchema)]) -> Ve
         }
     }
     settings
-}
-
-/// A setting that says where the rest is has no value among the others.
-fn host_value(loaded: &Loaded, field: &ConfigField) -> Option<ConfigValue> {
-    let value = loaded.host_values.get(&field.key).cloned();
-    match (&loaded.config_file, field.key.as_str(), &value) {
-        (Some(file), "config", None) => {
-            Some(ConfigValue { text: file.display().to_string(), origin: "found".to_owned() })
-        }
-        _ => value,
-    }
 }
 
 fn setting(key: String, field: &ConfigField, value: Option<ConfigValue>) -> Setting {

@@ -72,7 +72,8 @@ fn parse(
             Some(Ok(entry)) => entry,
             Some(Err(_)) => {
                 let entry = lines[number - 1..read.get()].concat();
-                faults.push(fault(".env", number, diagnose(&entry)));
+                let (name, problem) = diagnose(&entry);
+                faults.push(fault(name.unwrap_or(".env"), number, problem));
                 continue;
             }
         };
@@ -188,29 +189,31 @@ fn resolve(value: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Strin
     Ok(resolved)
 }
 
-/// What is wrong with an entry that dotenvy refused, and how to put it right.
-fn diagnose(entry: &str) -> &'static str {
+/// What is wrong with an entry that dotenvy refused, and how to put it right; and whose entry it is,
+/// if that can be told from a secret.
+fn diagnose(entry: &str) -> (Option<&str>, &'static str) {
     let entry = entry.trim();
     let entry = entry.strip_prefix("export ").unwrap_or(entry).trim_start();
     let Some((name, value)) = entry.split_once('=') else {
-        return "is not of the form NAME=value; a comment begins with #";
+        return (None, "the line is not of the form NAME=value; a comment begins with #");
     };
     let name = name.trim_end();
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.');
     if !is_name {
-        return "the name before = may hold letters, digits and _ only, and begins with a letter";
+        return (None, "the name before = may hold letters, digits and _ only, and begins with a letter");
     }
     let value = value.trim_start();
-    let quotes = |quote: char| value.chars().filter(|c| *c == quote).count();
-    if quotes('"') % 2 == 1 || quotes('\'') % 2 == 1 {
-        return "a quote is opened and never closed: close it, or put a value that holds a quote in quotes of \
-                the other kind";
-    }
-    if value.contains('\\') && !value.starts_with('\'') {
-        return "a backslash may stand before \\, ', \", $, n and a space only: put the value in single quotes";
-    }
-    "a value that holds spaces must stand in quotes, with nothing but a comment after them"
+    let is_odd = |quote: char| value.chars().filter(|c| *c == quote).count() % 2 == 1;
+    let problem = if is_odd('"') || is_odd('\'') {
+        "a quote is opened and never closed: close it, or put a value that holds a quote in quotes of the other \
+         kind"
+    } else if value.contains('\\') && !value.starts_with('\'') {
+        "a backslash may stand before \\, ', \", $, n and a space only: put the value in single quotes"
+    } else {
+        "a value that holds spaces must stand in quotes, with nothing but a comment after them"
+    };
+    (Some(name), problem)
 }
 
 #[cfg(test)]
@@ -281,10 +284,10 @@ mod tests {
         let expected = [
             ("line 2", "not of the form NAME=value"),
             ("line 4", "the name before ="),
-            ("line 5", "spaces must stand in quotes"),
-            ("line 6", "a backslash may stand"),
+            ("line 5", "B: a value that holds spaces must stand in quotes"),
+            ("line 6", "C: a backslash may stand"),
             ("line 8", "is set a second time, after .env line 1"),
-            ("line 9", "never closed"),
+            ("line 9", "D: a quote is opened and never closed"),
         ];
         assert_eq!(faults.len(), expected.len(), "{faults:?}");
         for (fault, (line, problem)) in faults.iter().zip(expected) {

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use storage_core::config::faults_to_error;
-use storage_core::{ConfigReader, ConfigSchema, ConfigValue, ConfigValues, Error, ErrorKind, Result};
+use storage_core::{ConfigReader, ConfigSchema, ConfigValues, Error, ErrorKind, Result};
 
 use super::backends::Backends;
 use super::describe::{self, Setting};
@@ -65,8 +65,6 @@ impl LoadOptions {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// The configuration file that was read.
-    pub config_file: Option<PathBuf>,
     pub(super) sources: Sources,
     pub(super) host_values: ConfigValues,
     pub(super) backends: Backends,
@@ -86,15 +84,16 @@ impl Config {
         let dotenv = dotenv::read(&options.directory.join(".env"), &options.environment, &mut faults);
         let sources = Sources::new(&options, dotenv);
         faults.extend(sources.not_unicode(host_schema()));
-        let (config_file, required) = config_file(&options, &sources);
-        let mut file = TomlFile::read(&config_file, required, &mut faults);
-        let host_values = host_values(&sources, &file);
-        let backends = Backends::gather(
-            &sources,
-            std::mem::take(&mut file.backends),
-            &primary(&host_values),
-            &mut faults,
-        );
+        let (path, named_by) = config_file(&options, &sources);
+        let file = TomlFile::read(&path, named_by.as_deref(), &mut faults);
+        let mut host_values = host_values(&sources, &file.values);
+        host_values.remove("config");
+        if file.found {
+            let origin = named_by.as_deref().unwrap_or("working directory");
+            host_values.set("config", path.display().to_string(), origin);
+        }
+        let backends =
+            Backends::gather(&sources, file.backends, host_values.get("primary_backend"), &mut faults);
 
         let mut reader = ConfigReader::new(host_schema(), &host_values);
         let config = host::read(&mut reader, &backends, &options);
@@ -104,8 +103,7 @@ impl Config {
         if !faults.is_empty() {
             return Err(faults_to_error("the service", &faults));
         }
-        let config_file = file.found.then_some(config_file);
-        Ok(Loaded { config, config_file, sources, host_values, backends, foreign })
+        Ok(Loaded { config, sources, host_values, backends, foreign })
     }
 }
 
@@ -145,22 +143,20 @@ impl Loaded {
     }
 }
 
-/// The configuration file, and whether somebody said that it is there.
-fn config_file(options: &LoadOptions, sources: &Sources) -> (PathBuf, bool) {
-    let named = options.config_file.clone();
-    let named = named.or_else(|| sources.variable("STORAGE_CONFIG").map(|value| PathBuf::from(value.text)));
-    match named.filter(|path| !path.as_os_str().is_empty()) {
-        Some(path) => (options.directory.join(path), true),
-        None => (options.directory.join("storage.toml"), false),
+/// The configuration file and, if it was named rather than looked for, by what.
+fn config_file(options: &LoadOptions, sources: &Sources) -> (PathBuf, Option<String>) {
+    if let Some(path) = &options.config_file {
+        return (options.directory.join(path), Some("command line".to_owned()));
+    }
+    match sources.variable("STORAGE_CONFIG").filter(|value| !value.text.is_empty()) {
+        Some(value) => (options.directory.join(value.text), Some(value.origin)),
+        None => (options.directory.join("storage.toml"), None),
     }
 }
 
-/// The value of every setting of the host that is set, and what the file sets beside.
-fn host_values(sources: &Sources, file: &TomlFile) -> ConfigValues {
-    let mut values = ConfigValues::new();
-    for (key, value) in file.values.iter() {
-        values.set(key, value.text.as_str(), value.origin.as_str());
-    }
+/// The value of every setting of the host that is set: by a variable, else by the file.
+fn host_values(sources: &Sources, file: &ConfigValues) -> ConfigValues {
+    let mut values = file.clone();
     for field in &host_schema().fields {
         match sources.variable(&field.variable) {
             // An empty variable says that the default shall stand, whatever the file says.
@@ -170,14 +166,4 @@ fn host_values(sources: &Sources, file: &TomlFile) -> ConfigValues {
         }
     }
     values
-}
-
-/// The name of the primary backend, and where it was found.
-fn primary(host_values: &ConfigValues) -> ConfigValue {
-    const KEY: &str = "primary_backend";
-    let default = || host_schema().fields.iter().find(|field| field.key == KEY)?.default.clone();
-    host_values
-        .get(KEY)
-        .cloned()
-        .unwrap_or_else(|| ConfigValue { text: default().unwrap_or_default(), origin: "default".to_owned() })
 }

@@ -25,18 +25,21 @@ pub(super) struct TomlFile {
 }
 
 impl TomlFile {
-    /// Reads the file. One that does not exist holds nothing; if it is `required`, that is a fault.
-    pub(super) fn read(path: &Path, required: bool, faults: &mut Vec<ConfigFault>) -> Self {
+    /// Reads the file. One that does not exist holds nothing, unless something named it: then that is a fault.
+    pub(super) fn read(path: &Path, named_by: Option<&str>, faults: &mut Vec<ConfigFault>) -> Self {
         let problem = match std::fs::read_to_string(path) {
             Ok(text) => {
                 let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
                 return parse(&text, &file, faults);
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !required => return Self::default(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && named_by.is_none() => {
+                return Self::default();
+            }
             Err(error) => format!("the configuration file {} cannot be read: {error}", path.display()),
         };
         let variable = Some("STORAGE_CONFIG".to_owned());
-        faults.push(ConfigFault { key: "config".to_owned(), variable, origin: None, problem });
+        let origin = named_by.map(str::to_owned);
+        faults.push(ConfigFault { key: "config".to_owned(), variable, origin, problem });
         Self::default()
     }
 }

@@ -73,7 +73,8 @@ where
             .with_context("variable", "LOG_LEVEL")
     })?;
     // Where the whole log shows as much already, a directive of our own could only show less.
-    let shows_debug = config.level.split(',').any(|word| matches!(word.trim(), "debug" | "trace"));
+    let mut words = config.level.split(',').map(|word| word.trim().to_ascii_lowercase());
+    let shows_debug = words.any(|word| matches!(word.as_str(), "debug" | "trace"));
     if config.debug && !shows_debug {
         filter = filter.add_directive(own_targets()?);
     }
@@ -94,4 +95,108 @@ fn own_targets() -> Result<Directive> {
         Error::new(ErrorKind::Internal, "the filter of the service's own modules is malformed")
             .with_source(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic before").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn config(level: &str, json: bool, debug: bool) -> LogConfig {
+        LogConfig { level: level.to_owned(), json, debug }
+    }
+
+    /// What is logged, one line each.
+    fn logged(config: &LogConfig, work: impl FnOnce()) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(config, false, move || writer.clone()).expect("a sound level");
+        tracing::subscriber::with_default(subscriber, work);
+        let bytes = lines.0.lock().expect("no panic before").clone();
+        String::from_utf8(bytes).expect("text").lines().map(str::to_owned).collect()
+    }
+
+    fn events() {
+        tracing::debug!(target: "storage_host::manager", "of the host");
+        tracing::debug!(target: "storage_plugin", "of a plugin");
+        tracing::debug!(target: "hyper", "of a library");
+        tracing::info!(target: "hyper", "news of a library");
+    }
+
+    #[test]
+    fn debug_opens_the_service_and_its_plugins_and_leaves_libraries_as_they_are() {
+        assert_eq!(logged(&config("info", false, false), events).len(), 1);
+        let lines = logged(&config("info", false, true), events).join("\n");
+        assert!(lines.contains("of the host") && lines.contains("of a plugin"), "{lines}");
+        assert!(!lines.contains("of a library\n") && !lines.contains(" hyper: of"), "{lines}");
+    }
+
+    #[test]
+    fn debug_never_shows_less_than_the_level_does() {
+        let trace = || tracing::trace!(target: "storage_host", "fine");
+        assert_eq!(logged(&config("TRACE", false, true), trace).len(), 1);
+        assert_eq!(logged(&config("warn,storage_host=trace", false, true), trace).len(), 1);
+    }
+
+    #[test]
+    fn every_line_of_a_request_carries_the_correlation_id() {
+        let request = || {
+            let _request = request_span("GET", "/v1/files", "r-1", "c-1").entered();
+            let _inner = tracing::info_span!("call", backend = "hot").entered();
+            tracing::info!(bytes = 3, "done");
+        };
+        let [json] = &logged(&config("info", true, false), request)[..] else { panic!("one line") };
+        let json: serde_json::Value = serde_json::from_str(json).expect("JSON");
+        assert_eq!(json["spans"][0]["correlation_id"], "c-1");
+        assert_eq!((&json["message"], &json["bytes"]), (&"done".into(), &3.into()));
+        let [text] = &logged(&config("info", false, false), request)[..] else { panic!("one line") };
+        assert!(text.contains(r#"correlation_id="c-1""#) && text.contains("done bytes=3"), "{text}");
+        assert!(!text.contains('\u{1b}'), "no colours outside a terminal: {text}");
+    }
+
+    #[test]
+    fn a_request_is_told_even_where_only_errors_are_logged() {
+        let request = || {
+            let _request = request_span("GET", "/", "r-1", "c-1").entered();
+            tracing::error!("broken");
+        };
+        let lines = logged(&config("error", false, false), request);
+        assert!(lines[0].contains("c-1"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_no_level_is_refused_with_the_levels() {
+        for sound in ["info", "WARN", "off", "info,hyper=debug", "storage_host[request]=trace"] {
+            assert_eq!(parse_level(sound), Ok(()), "{sound}");
+        }
+        for faulty in ["infos", "", "info,", "hyper", "info,hyper=loud"] {
+            let problem = parse_level(faulty).expect_err(faulty);
+            assert!(problem.contains("error, warn, info, debug, trace"), "{problem}");
+        }
+        let error = init(&config("infos", false, false)).expect_err("no level");
+        assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+        assert!(error.to_string().contains("infos") && error.to_string().contains("LOG_LEVEL"), "{error}");
+    }
+
+    #[test]
+    fn an_earlier_subscriber_stays() {
+        // Other tests of the process may have been first: what counts is that the second call yields.
+        init(&config("off", false, false)).expect("a sound level");
+        assert!(!init(&config("off", false, false)).expect("a sound level"));
+    }
 }
