@@ -21,19 +21,29 @@ pub struct Probe {
 }
 
 impl StorageManager {
-    /// Probes every backend at once.
+    /// Probes every backend at once. One that is not open answers why.
     pub async fn health(&self) -> BTreeMap<String, Probe> {
-        let probes = self.backends.iter().map(|(name, named)| async { (name.clone(), probe(named).await) });
+        let probes = self.backends.iter().map(|(name, slot)| async {
+            let probe = match slot.backend() {
+                Ok(named) => probe(named).await,
+                Err(error) => Probe { result: Err(error), latency: Duration::ZERO },
+            };
+            (name.clone(), probe)
+        });
         join_all(probes).await.into_iter().collect()
     }
 
-    /// Closes every backend.
+    /// Closes every backend, and tries no longer to open one.
     ///
     /// # Errors
     ///
     /// The first one's that could not end its work; the others are closed all the same.
     pub async fn close(&self) -> Result<()> {
-        join_all(self.backends.values().map(|named| named.backend.close())).await.into_iter().collect()
+        for task in &self.reopening {
+            task.abort();
+        }
+        let open = self.backends.values().filter_map(|slot| slot.get());
+        join_all(open.map(|named| named.backend.close())).await.into_iter().collect()
     }
 }
 

@@ -1,1 +1,13 @@
-//! Placeholder: plugin.
+//! Finds plugins, loads those that the configuration names, and says why where one cannot be used.
+//!
+//! [`BackendRegistry::discover`] lists what lies in the plugin directories without running any of it.
+//! Only [`BackendRegistry::load`] runs code of a library, and only the manager and commands that were told a
+//! type call it. Whatever fails is a [`Diagnosis`]: a stable code, the cause, and what to do next.
+
+mod diagnosis;
+mod discovery;
+mod registry;
+
+pub use diagnosis::{Code, Diagnoses, Diagnosis};
+pub use discovery::{Candidate, SearchedDirectory, Verdict};
+pub use registry::{BackendRegistry, PluginInfo, PluginStatus};

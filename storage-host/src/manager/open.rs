@@ -1,0 +1,178 @@
+//! Opens the backends that the configuration names, and tells everything that keeps them from it at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use storage_core::abi::PluginModule;
+use storage_core::{ConfigSchema, Error, ErrorKind, OpenRequest, Retry};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::slot::Slot;
+use super::{NamedBackend, StorageManager};
+use crate::config::{BackendConfig, CallConfig, Loaded};
+use crate::layers;
+use crate::plugin::{BackendRegistry, Diagnoses, Diagnosis};
+
+/// How long to wait before a backend that did not open is tried again.
+const REOPEN_PAUSE: Duration = Duration::from_secs(30);
+
+impl StorageManager {
+    /// Loads the plugins that the configuration names and opens all its backends at once.
+    ///
+    /// The primary backend must open. Another one that its provider does not let open is listed as unavailable
+    /// and tried again every 30 seconds: nothing is written to it, and files that lie elsewhere can be served
+    /// meanwhile. What only a change of configuration or plugins mends stops the host, whichever backend it
+    /// concerns: whoever starts the host is there to mend it.
+    ///
+    /// # Errors
+    ///
+    /// Every diagnosis of every plugin and backend.
+    pub async fn open(loaded: &Loaded, registry: &mut BackendRegistry) -> Result<Self, Diagnoses> {
+        let mut faults = Vec::new();
+        let modules = load_plugins(loaded, registry, &mut faults);
+        check_values(loaded, registry, &modules, &mut faults);
+        let attempts = openings(loaded, &modules).into_iter().map(|opening| async {
+            let opened = opening.open().await;
+            (opening, opened)
+        });
+
+        let mut primary = None;
+        let mut backends = BTreeMap::new();
+        let mut waiting = Vec::new();
+        for (opening, opened) in join_all(attempts).await {
+            let name = opening.request.name.clone();
+            let is_primary = name == loaded.config.primary_backend;
+            let slot = match opened {
+                Ok(backend) => {
+                    if is_primary {
+                        primary = Some(backend.clone());
+                    }
+                    Arc::new(Slot::opened(backend))
+                }
+                Err(diagnosis) if is_primary || !diagnosis.may_pass() => {
+                    faults.push(diagnosis);
+                    continue;
+                }
+                Err(diagnosis) => {
+                    let slot = Slot::unavailable(&name, &opening.module.manifest().backend_type, &diagnosis);
+                    let slot = Arc::new(slot);
+                    waiting.push((slot.clone(), opening, diagnosis));
+                    slot
+                }
+            };
+            backends.insert(name, slot);
+        }
+
+        match primary {
+            Some(primary) if faults.is_empty() => {
+                let reopening = waiting.into_iter().map(|(slot, opening, diagnosis)| {
+                    tracing::warn!(backend = opening.request.name, code = %diagnosis.code, next_step = diagnosis.next_step,
+                        "starting without a backend; files that lie on it cannot be read: {}", diagnosis.cause);
+                    AbortOnDropHandle::new(tokio::spawn(reopen(slot, opening)))
+                });
+                Ok(Self { primary, reopening: reopening.collect(), backends })
+            }
+            _ => {
+                // What is merely unavailable would be no reason to stop; it is told with what is.
+                faults.extend(waiting.into_iter().map(|(.., diagnosis)| diagnosis));
+                for named in backends.values().filter_map(|slot| slot.get()) {
+                    if let Err(error) = named.backend.close().await {
+                        tracing::warn!(error = %error.report(), "a backend did not close");
+                    }
+                }
+                Err(Diagnoses::new(faults))
+            }
+        }
+    }
+}
+
+/// Loads the plugin of each backend type that the configuration names.
+fn load_plugins(
+    loaded: &Loaded,
+    registry: &mut BackendRegistry,
+    faults: &mut Vec<Diagnosis>,
+) -> BTreeMap<String, Arc<PluginModule>> {
+    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, backend) in &loaded.config.backends {
+        users.entry(&backend.backend_type).or_default().push(name);
+    }
+    let mut modules = BTreeMap::new();
+    for (backend_type, names) in users {
+        match registry.load(backend_type) {
+            Ok(module) => {
+                modules.insert(backend_type.to_owned(), module);
+            }
+            Err(diagnosis) => faults.push(diagnosis.with_fact("needed_by", names.join(", "))),
+        }
+    }
+    modules
+}
+
+/// Checks the values of every backend, and that every variable is known to somebody.
+fn check_values(
+    loaded: &Loaded,
+    registry: &BackendRegistry,
+    modules: &BTreeMap<String, Arc<PluginModule>>,
+    faults: &mut Vec<Diagnosis>,
+) {
+    let schemas: Vec<_> = modules.iter().map(|(name, module)| (name.as_str(), module.schema())).collect();
+    let schemas: Vec<(&str, &ConfigSchema)> = schemas.iter().map(|(name, schema)| (*name, schema)).collect();
+    // The variables of a plugin that is there and refused are not unknown: its fault is another.
+    let installed = registry.list_all_backends().iter().filter_map(|found| found.backend_type.as_deref());
+    if let Err(error) = loaded.check(&schemas, &installed.collect::<Vec<_>>()) {
+        faults.push(Diagnosis::config_invalid(&error));
+    }
+}
+
+/// The backends that can be tried: those with a plugin, and with values in which no fault was found.
+fn openings(loaded: &Loaded, modules: &BTreeMap<String, Arc<PluginModule>>) -> Vec<Opening> {
+    let opening = |(name, backend): (&String, &BackendConfig)| {
+        let module = modules.get(&backend.backend_type)?.clone();
+        let schema = module.schema();
+        let config = loaded.backend_values(name, &schema).ok()?;
+        let request = OpenRequest { name: name.clone(), config, ..OpenRequest::default() };
+        let is_sound = schema.check(&request.config).is_empty();
+        is_sound.then(|| Opening { module, request, calls: loaded.config.calls.clone() })
+    };
+    loaded.config.backends.iter().filter_map(opening).collect()
+}
+
+/// All that it takes to open a backend, as often as it must be tried.
+struct Opening {
+    module: Arc<PluginModule>,
+    request: OpenRequest,
+    calls: CallConfig,
+}
+
+impl Opening {
+    async fn open(&self) -> Result<Arc<NamedBackend>, Diagnosis> {
+        let name = &self.request.name;
+        let patience = self.calls.call_timeout;
+        let opened = tokio::time::timeout(patience, self.module.open(self.request.clone())).await;
+        let opened = opened.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::Timeout, "the provider did not answer in time")
+                .with_context("allowed_ms", patience.as_millis())
+                .with_retry(Retry::May))
+        });
+        let backend = opened.map_err(|error| Diagnosis::open_failed(name, &error))?;
+        let info = backend.info();
+        tracing::info!(backend = %name, backend_type = info.backend_type, location = info.location, "opened a backend");
+        Ok(Arc::new(NamedBackend { name: name.clone(), backend: layers::wrap(name, backend, &self.calls) }))
+    }
+}
+
+/// Tries to open a backend until it opens.
+async fn reopen(slot: Arc<Slot>, opening: Opening) {
+    loop {
+        tokio::time::sleep(REOPEN_PAUSE).await;
+        match opening.open().await {
+            Ok(backend) => return slot.fill(backend),
+            Err(diagnosis) => {
+                tracing::debug!(backend = opening.request.name, "still unavailable: {}", diagnosis.cause);
+                slot.note(&diagnosis);
+            }
+        }
+    }
+}
