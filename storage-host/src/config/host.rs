@@ -8,10 +8,10 @@ use secrecy::SecretString;
 use storage_core::ConfigReader;
 
 use super::backends::Backends;
+use super::log_filter::log_filter;
 use super::{
     AuthConfig, CallConfig, Config, DefaultQuota, HttpConfig, LinkConfig, LinkMode, LoadOptions, LogConfig,
 };
-use crate::telemetry;
 
 /// The shortest secret that HS256 may be used with, in bytes: as long as its digest (RFC 7518, 3.2).
 const MIN_HS256_SECRET_BYTES: usize = 32;
@@ -113,7 +113,7 @@ fn links(reader: &mut ConfigReader<'_>) -> LinkConfig {
 
 fn log(reader: &mut ConfigReader<'_>) -> LogConfig {
     let level = reader.string("log.level");
-    if let Err(problem) = telemetry::parse_level(&level) {
+    if let Err(problem) = log_filter(&level) {
         reader.fault("log.level", format!("{level:?} {problem}"));
     }
     LogConfig { level, json: reader.string("log.format") == "json", debug: reader.bool("log.debug") }

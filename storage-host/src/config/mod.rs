@@ -10,6 +10,7 @@ mod dotenv;
 mod host;
 mod keys;
 mod load;
+mod log_filter;
 mod sources;
 mod toml_file;
 mod variables;
@@ -28,6 +29,7 @@ use storage_core::ConfigValues;
 pub use self::describe::Setting;
 pub use self::keys::host_schema;
 pub use self::load::{LoadOptions, Loaded};
+pub(crate) use self::log_filter::log_filter;
 
 /// Everything that the host is told.
 #[derive(Clone, Debug)]
