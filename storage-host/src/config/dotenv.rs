@@ -15,8 +15,12 @@ use std::path::Path;
 use storage_core::ConfigValues;
 use storage_core::config::ConfigFault;
 
-/// Stands for a `$` outside single quotes while dotenvy parses: a noncharacter, which no text file holds.
-const DOLLAR: char = '\u{FDD0}';
+/// Stands, while dotenvy parses, for a `$` that may begin a reference. A noncharacter, which no text file holds.
+const REFERENCE: char = '\u{FDD0}';
+
+/// Stands, while dotenvy parses, for a backslash in single quotes. dotenvy would take `'C:\'` for a text that
+/// goes on, and swallow the next line.
+const BACKSLASH: char = '\u{FDD1}';
 
 /// Where a fault or value is.
 fn origin(line: usize) -> String {
@@ -58,7 +62,7 @@ fn parse(
     environment: &BTreeMap<String, OsString>,
     faults: &mut Vec<ConfigFault>,
 ) -> ConfigValues {
-    let text = hide_dollars(text.trim_start_matches('\u{FEFF}'));
+    let text = hide(text.trim_start_matches('\u{FEFF}'));
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let read = Cell::new(0);
     let mut values = ConfigValues::new();
@@ -88,13 +92,11 @@ fn parse(
         });
         match resolved {
             Ok(value) => values.set(name, value, origin(number)),
-            Err(unset) => faults.push(fault(
+            Err(Unset) => faults.push(fault(
                 &name,
                 number,
-                format!(
-                    "${unset} refers to a variable that is not set: set it, or put the value in single quotes \
-                     if the dollar sign belongs to it"
-                ),
+                "a $ in the value refers to a variable that is not set: set it, or put the value in single quotes if \
+                 the dollar sign belongs to it",
             )),
         }
     }
@@ -130,8 +132,9 @@ impl Read for LineByLine<'_> {
     }
 }
 
-/// Replaces every `$` that neither stands in single quotes nor follows a backslash.
-fn hide_dollars(text: &str) -> String {
+/// Replaces what dotenvy would misunderstand: every `$` that neither stands in single quotes nor follows a
+/// backslash, and every backslash in single quotes.
+fn hide(text: &str) -> String {
     #[derive(PartialEq)]
     enum At {
         Plain,
@@ -159,18 +162,24 @@ fn hide_dollars(text: &str) -> String {
             (At::Double, '"') => at = At::Plain,
             _ => {}
         }
-        let is_reference = c == '$' && !literal && matches!(at, At::Plain | At::Double);
-        hidden.push(if is_reference { DOLLAR } else { c });
+        hidden.push(match (&at, c) {
+            (At::Plain | At::Double, '$') if literal => '$',
+            (At::Plain | At::Double, '$') => REFERENCE,
+            (At::Single, '\\') => BACKSLASH,
+            _ => c,
+        });
         line_is_blank = c == '\n' || (line_is_blank && c.is_whitespace());
         after_space = c.is_whitespace();
     }
     hidden
 }
 
+/// A reference to a variable that is not set. It does not say which, since it may be the half of a password.
+struct Unset;
+
 /// Puts the values of `$NAME` and `${NAME}` in their place. A `$` before anything else stands for itself.
-/// Answers the name that is not set.
-fn resolve(value: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut parts = value.split(DOLLAR);
+fn resolve(value: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Unset> {
+    let mut parts = value.split(REFERENCE);
     let mut resolved = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let braced = part.strip_prefix('{').and_then(|rest| rest.split_once('}'));
@@ -182,11 +191,11 @@ fn resolve(value: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Strin
             resolved.push('$');
             resolved.push_str(part);
         } else {
-            resolved.push_str(&lookup(name).ok_or_else(|| name.to_owned())?);
+            resolved.push_str(&lookup(name).ok_or(Unset)?);
             resolved.push_str(rest);
         }
     }
-    Ok(resolved)
+    Ok(resolved.replace(BACKSLASH, "\\"))
 }
 
 /// What is wrong with an entry that dotenvy refused, and how to put it right; and whose entry it is,
@@ -208,7 +217,7 @@ fn diagnose(entry: &str) -> (Option<&str>, &'static str) {
     let problem = if is_odd('"') || is_odd('\'') {
         "a quote is opened and never closed: close it, or put a value that holds a quote in quotes of the other \
          kind"
-    } else if value.contains('\\') && !value.starts_with('\'') {
+    } else if value.contains('\\') {
         "a backslash may stand before \\, ', \", $, n and a space only: put the value in single quotes"
     } else {
         "a value that holds spaces must stand in quotes, with nothing but a comment after them"
@@ -250,7 +259,7 @@ mod tests {
     #[test]
     fn references_are_resolved_and_other_dollars_stand_for_themselves() {
         let values = sound(
-            "A=${HOME}/a\nB=\"$A/b\"\nC='pa$word'\nD=pa\\$word\nE=10$\nF=$5\nG=\"it's $A\"\n# it's $unset\nH=a#b$A",
+            "A=${HOME}/a\nB=\"$A/b\"\nC='pa$word'\nD=pa\\$word\nE=10$\nF=$5\nG=\"it's $A\"\n# it's $unset\nH=a#b$A\nI='C:\\$dir\\'\nJ=x",
         );
         for (name, text) in [
             ("A", "/home/ada/a"),
@@ -261,6 +270,8 @@ mod tests {
             ("F", "$5"),
             ("G", "it's /home/ada/a"),
             ("H", "a#b/home/ada/a"),
+            ("I", "C:\\$dir\\"),
+            ("J", "x"),
         ] {
             assert_eq!(values.get(name).expect(name).text, text, "{name}");
         }
@@ -268,11 +279,11 @@ mod tests {
 
     #[test]
     fn a_reference_to_nothing_is_a_fault_and_not_an_empty_text() {
-        let (values, faults) = read("SECRET=hunter2$word");
+        let (values, faults) = read("# don't\nSECRET=hunter2$word");
         assert!(values.get("SECRET").is_none());
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].contains("$word refers to a variable that is not set"), "{faults:?}");
-        assert!(!faults[0].contains("hunter2"), "{faults:?}");
+        assert!(faults[0].starts_with("SECRET: a $ in the value refers to a variable"), "{faults:?}");
+        assert!(!faults[0].contains("hunter2") && !faults[0].contains("word"), "{faults:?}");
     }
 
     #[test]
