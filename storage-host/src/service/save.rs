@@ -105,7 +105,11 @@ impl SimpleStorageService {
         let key = naming::object_key(user, file, version, filename)?;
         let placement = Placement { backend: named.name.clone(), key: key.clone(), tier: options.tier };
         let object = Garbage { backend: named.name.clone(), key: key.clone() };
-        let room = self.room_to_reserve(user, &upload, &base).await?;
+        let unsaved_bytes = match &upload {
+            Upload::Whole(..) => None,
+            begun => Some(begun.length_bytes().unwrap_or(begun.head().len() as u64)),
+        };
+        let room = self.room_to_reserve(user, unsaved_bytes, &base).await?;
         let lease = Lease::take(self.inner.catalog.clone(), named.clone(), object, user, room).await?;
 
         let capabilities = named.backend.info().capabilities;
@@ -195,16 +199,13 @@ impl SimpleStorageService {
     }
 
     /// What must be reserved before bytes are moved: nothing where the owner has no limit, or where all bytes are
-    /// here already and the commit itself decides.
-    async fn room_to_reserve(&self, user: &UserId, upload: &Upload, base: &Base) -> Result<Option<Room>> {
-        if matches!(upload, Upload::Whole(..)) {
-            return Ok(None);
-        }
+    /// here already (`None`) and the commit itself decides.
+    async fn room_to_reserve(&self, user: &UserId, bytes: Option<u64>, base: &Base) -> Result<Option<Room>> {
+        let Some(bytes) = bytes else { return Ok(None) };
         let quota = self.inner.catalog.usage(user).await?.quota;
         if quota.max_bytes.is_none() && quota.max_files.is_none() {
             return Ok(None);
         }
-        let bytes = upload.length_bytes().unwrap_or(upload.head().len() as u64);
         Ok(Some(Room { bytes, files: u64::from(*base == Base::NewFile) }))
     }
 }

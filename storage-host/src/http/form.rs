@@ -1,0 +1,365 @@
+//! `multipart/form-data` (RFC 7578), as browsers send it: read part by part, files never held whole.
+//!
+//! What describes a file (`filename`, `metadata`, `tags`, `sha256`, `tier`) comes before its `file` part, since the
+//! file is passed on while it arrives.
+
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::stream;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use multer::{Constraints, Field, Multipart, SizeLimit};
+use serde_json::Value;
+use storage_core::{ByteStream, ErrorKind, Tier};
+
+use super::body::{BodyFault, chunks, too_large};
+use super::error::{Code, Problem};
+use super::headers::digest;
+use crate::service::SaveFileOptions;
+
+/// The largest part that is no file, in bytes.
+const MAX_FIELD_BYTES: usize = 16 * 1024;
+/// What boundaries, part headers and fields may take beside the file of an upload, in bytes.
+const MAX_OVERHEAD_BYTES: u64 = 64 * 1024;
+
+/// The name of the part that holds a file.
+pub(super) const FILE_PART: &str = "file";
+
+/// A form that is being read.
+pub(super) struct Form {
+    parts: Multipart<'static>,
+    fault: BodyFault,
+    max_file_bytes: u64,
+}
+
+/// A file of a form.
+pub(super) struct FormFile {
+    pub(super) filename: String,
+    pub(super) options: SaveFileOptions,
+    part: Field<'static>,
+}
+
+/// Whether the headers announce a form.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        let essence = value.split(';').next().unwrap_or_default();
+        essence.trim().eq_ignore_ascii_case("multipart/form-data")
+    })
+}
+
+impl Form {
+    /// Begins to read a form of one file.
+    ///
+    /// # Errors
+    ///
+    /// A body that is no form.
+    pub(super) fn of_one(
+        headers: &HeaderMap,
+        body: Body,
+        max_file_bytes: u64,
+        fault: &BodyFault,
+    ) -> Result<Self, Problem> {
+        Self::new(headers, body, max_file_bytes, max_file_bytes.saturating_add(MAX_OVERHEAD_BYTES), fault)
+    }
+
+    /// Begins to read a form of many files, each of which may be as large as an upload.
+    ///
+    /// # Errors
+    ///
+    /// A body that is no form.
+    pub(super) fn of_many(
+        headers: &HeaderMap,
+        body: Body,
+        max_file_bytes: u64,
+        fault: &BodyFault,
+    ) -> Result<Self, Problem> {
+        Self::new(headers, body, max_file_bytes, u64::MAX, fault)
+    }
+
+    fn new(
+        headers: &HeaderMap,
+        body: Body,
+        max_file_bytes: u64,
+        max_bytes: u64,
+        fault: &BodyFault,
+    ) -> Result<Self, Problem> {
+        if !is_form(headers) {
+            return Err(Problem::new(Code::UnsupportedMediaType).detail("send multipart/form-data"));
+        }
+        let boundary = headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| multer::parse_boundary(value).ok())
+            .ok_or_else(|| Problem::invalid("content-type", "names no boundary"))?;
+        let parts = chunks(body, max_bytes, fault.clone());
+        // Parts that are no files are bounded when they are read; multer itself bounds their headers.
+        let constraints = Constraints::new().size_limit(SizeLimit::new());
+        let parts = Multipart::with_constraints(parts, boundary, constraints);
+        Ok(Self { parts, fault: fault.clone(), max_file_bytes })
+    }
+
+    /// The next file, with what the parts before it say of it; `None` at the end of the form.
+    ///
+    /// # Errors
+    ///
+    /// A part that is not known, is too large or does not hold what it should; parts that describe no file.
+    pub(super) async fn next_file(&mut self) -> Result<Option<FormFile>, Problem> {
+        let mut filename = None;
+        let mut options = SaveFileOptions::default();
+        let mut last_field = None;
+        while let Some(part) = self.next_part().await? {
+            let name = part.name().unwrap_or_default().to_owned();
+            if name == FILE_PART {
+                let given = filename.or_else(|| part.file_name().map(str::to_owned));
+                let filename = given
+                    .filter(|name| !name.is_empty())
+                    .ok_or_else(|| Problem::invalid("filename", "the file part has no filename"))?;
+                options.content_type = part.content_type().and_then(|given| known_type(given.as_ref()));
+                return Ok(Some(FormFile { filename, options, part }));
+            }
+            match name.as_str() {
+                "filename" => filename = Some(self.text(part, &name).await?),
+                "metadata" => options.metadata = pairs(&name, &self.text(part, &name).await?)?,
+                "tags" => options.tags = pairs(&name, &self.text(part, &name).await?)?,
+                "tier" => {
+                    let tier = self.text(part, &name).await?.parse::<Tier>();
+                    options.tier = Some(tier.map_err(|error| Problem::invalid(&*name, error.message()))?);
+                }
+                "sha256" => {
+                    let text = self.text(part, &name).await?;
+                    options.sha256 = Some(
+                        digest::hexadecimal(&text)
+                            .ok_or_else(|| Problem::invalid(&*name, "is not a SHA-256 in hexadecimal"))?,
+                    );
+                }
+                _ => {
+                    return Err(Problem::invalid(
+                        name,
+                        "is no part of this form: it takes filename, metadata, tags, sha256, tier, file",
+                    ));
+                }
+            }
+            last_field = Some(name);
+        }
+        match last_field {
+            None => Ok(None),
+            Some(name) => {
+                Err(Problem::invalid(name, "comes after the file that it describes, or without one"))
+            }
+        }
+    }
+
+    /// The content of the form's only file. Whatever follows it makes the content fail, so that the file is not
+    /// saved without it being noticed.
+    pub(super) fn only_content(self, file: Field<'static>) -> ByteStream {
+        let fault = self.fault.clone();
+        let content = FieldContent::new(file, self.max_file_bytes, fault.clone(), fault);
+        let chunks = stream::unfold(Some((content, self)), async |state| {
+            let (mut content, mut form) = state?;
+            if let Some(chunk) = content.next().await {
+                return Some((chunk, Some((content, form))));
+            }
+            // The form goes on only once its former part is gone.
+            drop(content);
+            let trailing = match form.next_part().await {
+                Ok(None) => return None,
+                Ok(Some(part)) => Problem::invalid(
+                    part.name().unwrap_or_default(),
+                    "comes after the file: fields go before it, several files to /v1/files/batch",
+                ),
+                Err(problem) => problem,
+            };
+            Some((Err(form.fault.set(trailing, ErrorKind::InvalidArgument)), None))
+        });
+        ByteStream::from_stream(Box::pin(chunks), None)
+    }
+
+    async fn next_part(&mut self) -> Result<Option<Field<'static>>, Problem> {
+        self.parts.next_field().await.map_err(|error| part_problem(&error, &self.fault))
+    }
+
+    async fn text(&self, mut part: Field<'static>, name: &str) -> Result<String, Problem> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = part.chunk().await.map_err(|error| part_problem(&error, &self.fault))? {
+            if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
+                let detail = format!("{name}: a part that is no file takes at most {MAX_FIELD_BYTES} bytes");
+                return Err(Problem::new(Code::TooLarge).detail(detail));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        String::from_utf8(bytes).map_err(|_| Problem::invalid(name, "is not UTF-8"))
+    }
+}
+
+impl FormFile {
+    /// The part, to be given to [`Form::only_content`].
+    pub(super) fn into_parts(self) -> (String, SaveFileOptions, Field<'static>) {
+        (self.filename, self.options, self.part)
+    }
+}
+
+/// The bytes of one file of a form, at most so many.
+pub(super) struct FieldContent {
+    part: Field<'static>,
+    max_bytes: u64,
+    seen_bytes: u64,
+    /// What is wrong with this file.
+    fault: BodyFault,
+    /// What is wrong with the form.
+    form_fault: BodyFault,
+}
+
+impl FieldContent {
+    pub(super) fn new(part: Field<'static>, max_bytes: u64, fault: BodyFault, form_fault: BodyFault) -> Self {
+        Self { part, max_bytes, seen_bytes: 0, fault, form_fault }
+    }
+
+    /// The next chunk.
+    pub(super) async fn next(&mut self) -> Option<storage_core::Result<Bytes>> {
+        match self.part.chunk().await.transpose()? {
+            Ok(chunk) => {
+                self.seen_bytes += chunk.len() as u64;
+                if self.seen_bytes > self.max_bytes {
+                    return Some(Err(self.fault.set(too_large(self.max_bytes), ErrorKind::TooLarge)));
+                }
+                Some(Ok(chunk))
+            }
+            Err(error) => {
+                let problem = part_problem(&error, &self.form_fault);
+                self.form_fault.set(problem.clone(), ErrorKind::Cancelled);
+                Some(Err(self.fault.set(problem, ErrorKind::Cancelled)))
+            }
+        }
+    }
+
+    /// The rest as a stream.
+    pub(super) fn into_stream(self) -> impl Stream<Item = storage_core::Result<Bytes>> + Send + 'static {
+        stream::unfold(self, async |mut content| content.next().await.map(|chunk| (chunk, content)))
+    }
+}
+
+/// A content type that says something. Browsers and `curl --data-binary` give these where they know none.
+pub(super) fn known_type(given: &str) -> Option<String> {
+    let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let says_nothing =
+        matches!(essence.as_str(), "" | "application/octet-stream" | "application/x-www-form-urlencoded");
+    (!says_nothing).then(|| given.to_owned())
+}
+
+fn part_problem(error: &multer::Error, fault: &BodyFault) -> Problem {
+    fault.get().unwrap_or_else(|| match error {
+        multer::Error::IncompleteFieldData { .. }
+        | multer::Error::IncompleteHeaders
+        | multer::Error::IncompleteStream => {
+            Problem::new(Code::LengthMismatch).detail("the form broke off before its closing boundary")
+        }
+        other => Problem::invalid("body", other.to_string()),
+    })
+}
+
+/// A JSON object of strings. Numbers and booleans are taken as they are written.
+fn pairs(name: &str, text: &str) -> Result<BTreeMap<String, String>, Problem> {
+    let shape = || Problem::invalid(name, "is not a JSON object of strings, such as {\"job_id\": \"42\"}");
+    let Ok(Value::Object(members)) = serde_json::from_str(text) else {
+        return Err(shape());
+    };
+    let value = |value| match value {
+        Value::String(text) => Ok(text),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(shape()),
+    };
+    members.into_iter().map(|(name, member)| Ok((name, value(member)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn form(body: &str, max_file_bytes: u64) -> (Form, BodyFault) {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("multipart/form-data; boundary=B"));
+        let fault = BodyFault::default();
+        let body = Body::from(body.replace('\n', "\r\n"));
+        (Form::of_one(&headers, body, max_file_bytes, &fault).expect("a form"), fault)
+    }
+
+    fn field(name: &str, value: &str) -> String {
+        format!("--B\nContent-Disposition: form-data; name=\"{name}\"\n\n{value}\n")
+    }
+
+    fn file(content: &str) -> String {
+        format!(
+            "--B\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\nContent-Type: text/plain\n\n{content}\n"
+        )
+    }
+
+    /// What the only file's content ends in, and what the client would be told.
+    async fn content(body: &str, max_file_bytes: u64) -> Result<Bytes, Problem> {
+        let (mut form, fault) = form(body, max_file_bytes);
+        let (_, _, part) = form.next_file().await?.expect("a file").into_parts();
+        form.only_content(part).collect(u64::MAX).await.map_err(|error| fault.or(error))
+    }
+
+    #[tokio::test]
+    async fn fields_describe_the_file_that_follows_them() {
+        let body = [
+            field("metadata", "{\"job_id\": 42, \"title\": \"Résumé\"}"),
+            field("filename", "b.txt"),
+            field("tier", "hot"),
+            field("sha256", &"07".repeat(32)),
+            file("hello"),
+            "--B--\n".to_owned(),
+        ]
+        .concat();
+        let (mut form, _) = form(&body, 100);
+        let (filename, options, part) = form.next_file().await.expect("sound").expect("a file").into_parts();
+        assert_eq!(filename, "b.txt");
+        assert_eq!(options.metadata["job_id"], "42");
+        assert_eq!(options.metadata["title"], "Résumé");
+        assert_eq!(options.content_type.as_deref(), Some("text/plain"));
+        assert_eq!(options.tier, Some(Tier::Hot));
+        assert_eq!(options.sha256, Some([7; 32]));
+        assert_eq!(form.only_content(part).collect(100).await.expect("sound"), "hello");
+    }
+
+    #[tokio::test]
+    async fn whatever_follows_the_file_fails_its_content() {
+        for (trailing, code) in [
+            (field("metadata", "{}") + "--B--\n", Code::InvalidRequest),
+            (file("second") + "--B--\n", Code::InvalidRequest),
+            (String::new(), Code::LengthMismatch),
+        ] {
+            let problem = content(&(file("hello") + &trailing), 100).await.expect_err("refused");
+            assert_eq!(problem.code(), code, "{problem:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_limited_without_its_envelope() {
+        let body = file("hello") + "--B--\n";
+        assert_eq!(content(&body, 5).await.expect("fits"), "hello");
+        assert_eq!(content(&body, 4).await.expect_err("too large").code(), Code::TooLarge);
+    }
+
+    #[tokio::test]
+    async fn faulty_fields_are_named() {
+        for (name, value) in [
+            ("metadata", "[]"),
+            ("metadata", "{\"a\": null}"),
+            ("tier", "lukewarm"),
+            ("sha256", "07"),
+            ("x", ""),
+        ] {
+            let (mut form, _) = form(&(field(name, value) + "--B--\n"), 100);
+            let problem = form.next_file().await.err().expect("refused");
+            assert!(problem.report().expect("a detail").starts_with(name));
+        }
+        let (mut form, _) = form(&(field("filename", "a") + "--B--\n"), 100);
+        assert_eq!(form.next_file().await.err().expect("no file").code(), Code::InvalidRequest);
+    }
+}

@@ -1,0 +1,207 @@
+//! The server: accepts, speaks HTTP/1.1 and HTTP/2 (both in clear text: TLS ends at a proxy), and drains.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use storage_core::{Error, ErrorKind, Result};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::connection::GuardedStream;
+use super::state::{HttpState, Options};
+use crate::config::HttpConfig;
+use crate::service::SimpleStorageService;
+
+/// The most headers of one request.
+const MAX_HEADERS: usize = 100;
+/// How much of a connection is read at once: large chunks make uploads cheap.
+const READ_BUFFER_BYTES: usize = 512 * 1024;
+/// What an HTTP/2 client may send ahead: for one request, and for all.
+const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+const MAX_FRAME_BYTES: u32 = 256 * 1024;
+const MAX_CONCURRENT_STREAMS: u32 = 128;
+const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
+/// The pause after a connection could not be accepted, which mostly means that file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A server that is bound and not yet running.
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    state: HttpState,
+}
+
+/// Binds, tells the address in the log, and serves until `shutdown` is ready and requests under way are done.
+///
+/// # Errors
+///
+/// Those of [`Server::bind`].
+pub async fn serve(
+    options: Options,
+    service: SimpleStorageService,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    Server::bind(options, service).await?.run(shutdown).await;
+    Ok(())
+}
+
+impl Server {
+    /// Binds the configured address. With port 0 the system chooses one: see [`Server::local_addr`].
+    ///
+    /// # Errors
+    ///
+    /// `ConfigInvalid` for an address that cannot be bound and for settings of the authentication that cannot work.
+    pub async fn bind(options: Options, service: SimpleStorageService) -> Result<Self> {
+        let bind = options.http.bind;
+        let state = HttpState::new(options, service)?;
+        let cannot = |error: std::io::Error| {
+            Error::new(ErrorKind::ConfigInvalid, format!("cannot listen on {bind} (STORAGE_BIND)"))
+                .with_source(error)
+        };
+        let listener = TcpListener::bind(bind).await.map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        Ok(Self { listener, address, state })
+    }
+
+    /// The address that it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is ready. Then it accepts no more, finishes the requests under way, and after the
+    /// configured time breaks off those that are left. Dropping the future breaks off everything.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { listener, address, state } = self;
+        tracing::info!(%address, "listening on http://{address}");
+        if !address.ip().is_loopback() {
+            tracing::warn!(%address, "reachable from other machines, in clear text: let a proxy add TLS");
+        }
+        let http = state.options().http.clone();
+        let connections = Connections::new(&http, super::router(state.clone()));
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => connections.serve(stream, peer),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        state.drain();
+        connections.drain(http.drain_timeout).await;
+    }
+}
+
+/// The connections under way.
+struct Connections {
+    router: Router,
+    builder: Builder<Tasks>,
+    tasks: Tasks,
+    graceful: GracefulShutdown,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+}
+
+impl Connections {
+    fn new(http: &HttpConfig, router: Router) -> Self {
+        let tasks = Tasks { tracker: TaskTracker::new(), stop: Arc::new(CancellationToken::new()) };
+        let mut builder = Builder::new(tasks.clone());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(http.header_timeout)
+            .max_headers(MAX_HEADERS)
+            .max_buf_size(READ_BUFFER_BYTES);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_frame_size(MAX_FRAME_BYTES)
+            .max_concurrent_streams(MAX_CONCURRENT_STREAMS)
+            .max_header_list_size(MAX_HTTP2_HEADER_BYTES)
+            .keep_alive_interval(http.idle_timeout)
+            .keep_alive_timeout(http.idle_timeout);
+        Self {
+            router,
+            builder,
+            tasks,
+            graceful: GracefulShutdown::new(),
+            header_timeout: http.header_timeout,
+            idle_timeout: http.idle_timeout,
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the peer left before it was served");
+            return;
+        }
+        let router = self.router.clone();
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.clone().oneshot(request.map(axum::body::Body::new))
+        });
+        let stream = GuardedStream::new(stream, self.header_timeout, self.idle_timeout);
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = self.graceful.watch(connection);
+        self.tasks.execute(async move {
+            if let Err(error) = connection.await {
+                // A client that leaves, stalls or speaks no HTTP.
+                tracing::debug!(%peer, error = &*error, "a connection ended");
+            }
+        });
+    }
+
+    async fn drain(self, timeout: Duration) {
+        self.tasks.tracker.close();
+        tracing::info!(connections = self.tasks.tracker.len(), "shutting down");
+        let drained = async {
+            self.graceful.shutdown().await;
+            self.tasks.tracker.wait().await;
+        };
+        if tokio::time::timeout(timeout, drained).await.is_err() {
+            tracing::warn!(
+                tasks = self.tasks.tracker.len(),
+                "breaking off requests that did not end in time"
+            );
+            self.tasks.stop.cancel();
+            self.tasks.tracker.wait().await;
+        }
+    }
+}
+
+/// Where connections, and the requests of an HTTP/2 connection, run: they can be awaited and broken off together.
+#[derive(Clone)]
+struct Tasks {
+    tracker: TaskTracker,
+    stop: Arc<CancellationToken>,
+}
+
+impl<F> Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let stop = CancellationToken::clone(&self.stop);
+        self.tracker.spawn(async move { stop.run_until_cancelled_owned(future).await });
+    }
+}
