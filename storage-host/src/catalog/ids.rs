@@ -88,6 +88,11 @@ macro_rules! uuid_name {
                 self.0
             }
 
+            /// The 16 bytes of the UUID.
+            pub fn as_bytes(&self) -> &[u8; 16] {
+                self.0.as_bytes()
+            }
+
             /// The name with this UUID.
             pub fn from_uuid(uuid: Uuid) -> Self {
                 Self(uuid)

@@ -3,19 +3,69 @@
 //! Every change is one transaction that also writes the audit line and the outbox event, and is durable
 //! before it answers. Transactions of concurrent callers share one commit.
 
+mod cursor;
 mod ids;
 mod record;
+mod sqlite;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use storage_core::Result;
+use storage_core::{Error, ErrorKind, Result};
 
 pub use ids::{FileId, FileVersionId, UserId};
 pub use record::{
     AuditEntry, Base, FilePage, FileQuery, FileRecord, Garbage, LinkKeyRecord, NewVersion, Placement, Quota,
     ReservationId, ServiceKeyRecord, Sha256, SortBy, Totals, Usage, VersionRecord,
 };
+pub use sqlite::{SqliteCatalog, SqliteStats};
+
+/// How a catalog is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct CatalogOptions {
+    /// What users may use who have no quota of their own. No limit by default.
+    pub default_quota: Quota,
+    /// How many connections read at the same time. 4 by default.
+    pub readers: u32,
+    /// How long a change waits while another process writes. 10 seconds by default.
+    pub busy_timeout: Duration,
+}
+
+impl Default for CatalogOptions {
+    fn default() -> Self {
+        Self { default_quota: Quota::default(), readers: 4, busy_timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Opens the catalog that a URL names: `sqlite:PATH` or `sqlite://PATH`, with a path that is absolute or relative
+/// to the working directory. Blocks for as long as that takes.
+///
+/// # Errors
+///
+/// `ConfigInvalid` for a URL of another form; and those of [`SqliteCatalog::open`].
+pub fn open(url: &str, options: CatalogOptions) -> Result<Arc<dyn Catalog>> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.trim_start_matches("//").is_empty() => {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            Ok(Arc::new(SqliteCatalog::open(path, options)?))
+        }
+        Some(("postgres" | "postgresql", _)) => Err(Error::new(
+            ErrorKind::ConfigInvalid,
+            "this version keeps no catalog in PostgreSQL: give sqlite:PATH",
+        )),
+        // What was given may hold a password: only its scheme is repeated.
+        Some((scheme, _)) if scheme != "sqlite" => Err(Error::new(
+            ErrorKind::ConfigInvalid,
+            "the URL of a catalog is sqlite:PATH, as in sqlite:./catalog.db",
+        )
+        .with_context("scheme", scheme.escape_debug())),
+        _ => Err(Error::new(
+            ErrorKind::ConfigInvalid,
+            "the URL of a catalog is sqlite:PATH, as in sqlite:./catalog.db",
+        )),
+    }
+}
 
 /// The catalog, whatever database keeps it.
 #[async_trait]

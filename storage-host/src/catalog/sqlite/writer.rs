@@ -1,0 +1,381 @@
+//! The one thread that changes a database. Changes that wait are made in one transaction and share its commit.
+//!
+//! Each change runs in a savepoint of its own: one that fails, or panics, undoes itself alone. Nobody is
+//! answered before the commit, and where the commit fails everybody whose change was in it gets that error.
+//! A change that was taken is made, whether or not its caller still waits.
+//!
+//! Two kinds of commit: a *durable* one is on the disk before it is answered (`synchronous=FULL`). A *relaxed*
+//! one survives the death of the process but perhaps not a power cut, and costs no `fsync`
+//! (`synchronous=NORMAL`): for promises that a restart takes back anyway. The next durable commit makes the
+//! relaxed ones before it durable too: they are in the same log.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::RwLock;
+use rusqlite::Connection;
+use storage_core::{Error, ErrorKind, Result};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::error::{Answer, Fault, database_error, same_error};
+
+/// How many changes may wait; whoever comes then waits to be let in.
+const QUEUE: usize = 1_024;
+
+/// How many changes share a commit at most.
+const BATCH: usize = 256;
+
+/// After this time a transaction takes no further change, so that no caller waits for many large ones.
+const BATCH_TIME: Duration = Duration::from_millis(50);
+
+/// What a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// It survives a power cut.
+    Durable,
+    /// It survives the death of the process.
+    Relaxed,
+}
+
+/// What a writer did since it was started.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Transactions that were committed.
+    pub(super) transactions: AtomicU64,
+    /// Of these, the durable ones.
+    pub(super) durable_transactions: AtomicU64,
+    /// Changes that were committed.
+    pub(super) changes: AtomicU64,
+    /// Changes that nobody waits for and that failed.
+    pub(super) lost_changes: AtomicU64,
+}
+
+/// The way to the thread. Dropping it lets the thread finish what was taken, in the background.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: RwLock<Option<mpsc::Sender<Box<dyn Change>>>>,
+    finished: watch::Receiver<()>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    /// Starts the thread, which from now on owns the connection: one that [`super::open::Schema::open`] gave.
+    pub(super) fn start(connection: Connection, path: &Path) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (alive, finished) = watch::channel(());
+        let counters = Arc::new(Counters::default());
+        let mut thread = Thread {
+            connection,
+            path: path.to_owned(),
+            durability: Durability::Durable,
+            queue: receiver,
+            counters: Arc::clone(&counters),
+            _alive: alive,
+        };
+        std::thread::Builder::new().name("catalog-writer".to_owned()).spawn(move || thread.run()).map_err(
+            |error| {
+                Error::new(ErrorKind::Unavailable, "the thread that writes the catalog could not be started")
+                    .with_source(error)
+            },
+        )?;
+        Ok(Self { queue: RwLock::new(Some(sender)), finished, counters })
+    }
+
+    /// Makes a change, and answers once it is committed.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        durability: Durability,
+        change: impl FnOnce(&Connection) -> Answer<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Box::new(Call { name, durability, change: Some(change), outcome: None, reply })).await?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    /// Hands over a change and does not wait for it. Where it fails, that is logged and counted.
+    pub(super) async fn enqueue(
+        &self,
+        name: &'static str,
+        change: impl FnOnce(&Connection) -> Answer<()> + Send + 'static,
+    ) -> Result<()> {
+        let counters = Arc::clone(&self.counters);
+        self.submit(Box::new(Background { name, change: Some(change), outcome: None, counters })).await
+    }
+
+    async fn submit(&self, change: Box<dyn Change>) -> Result<()> {
+        let queue = self.queue.read().clone().ok_or_else(closed)?;
+        queue.send(change).await.map_err(|_| stopped())
+    }
+
+    /// What the writer did so far.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes nothing more, and waits until what was taken is written and the connection is closed.
+    pub(super) async fn close(&self) -> Result<()> {
+        let lost_before = self.counters.lost_changes.load(Ordering::Relaxed);
+        drop(self.queue.write().take());
+        let mut finished = self.finished.clone();
+        while finished.changed().await.is_ok() {}
+        match self.counters.lost_changes.load(Ordering::Relaxed) - lost_before {
+            0 => Ok(()),
+            lost => {
+                Err(Error::new(ErrorKind::Unavailable, "audit lines could not be written before the end")
+                    .with_context("lost", lost))
+            }
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "the catalog is closed")
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Internal, "the thread that writes the catalog has ended: restart the process")
+}
+
+/// A change that waits for its turn.
+trait Change: Send {
+    fn name(&self) -> &'static str;
+
+    fn durability(&self) -> Durability;
+
+    /// Makes the change; answers whether it is to be kept.
+    fn apply(&mut self, connection: &Connection) -> bool;
+
+    /// Why the change was not made.
+    fn error(&self) -> Option<&Error>;
+
+    /// Keeps this error as the outcome, whatever it was before.
+    fn fail(&mut self, error: Error);
+
+    /// Tells the caller the outcome.
+    fn answer(self: Box<Self>);
+}
+
+struct Call<T, F> {
+    name: &'static str,
+    durability: Durability,
+    change: Option<F>,
+    outcome: Option<Result<T>>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, F: FnOnce(&Connection) -> Answer<T> + Send> Change for Call<T, F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn apply(&mut self, connection: &Connection) -> bool {
+        let outcome = self.change.take().map(|change| change(connection).map_err(Fault::into_error));
+        let keep = matches!(outcome, Some(Ok(_)));
+        self.outcome = outcome;
+        keep
+    }
+
+    fn error(&self) -> Option<&Error> {
+        self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err())
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.outcome = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(outcome) = self.outcome {
+            // A caller who no longer waits needs no answer.
+            let _ = self.reply.send(outcome.map_err(|error| error.with_operation(self.name)));
+        }
+    }
+}
+
+struct Background<F> {
+    name: &'static str,
+    change: Option<F>,
+    outcome: Option<Result<()>>,
+    counters: Arc<Counters>,
+}
+
+impl<F: FnOnce(&Connection) -> Answer<()> + Send> Change for Background<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Relaxed
+    }
+
+    fn apply(&mut self, connection: &Connection) -> bool {
+        let outcome = self.change.take().map(|change| change(connection).map_err(Fault::into_error));
+        let keep = matches!(outcome, Some(Ok(())));
+        self.outcome = outcome;
+        keep
+    }
+
+    fn error(&self) -> Option<&Error> {
+        self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err())
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.outcome = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(Err(error)) = self.outcome {
+            self.counters.lost_changes.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(change = self.name, error = %error.report(), "a change of the catalog was lost");
+        }
+    }
+}
+
+struct Thread {
+    connection: Connection,
+    path: PathBuf,
+    /// What the connection promises now.
+    durability: Durability,
+    queue: mpsc::Receiver<Box<dyn Change>>,
+    counters: Arc<Counters>,
+    /// Dropped last of all, which tells that the connection is closed.
+    _alive: watch::Sender<()>,
+}
+
+impl Thread {
+    fn run(&mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            let (mut durable, mut relaxed) = (VecDeque::new(), VecDeque::new());
+            let mut next = Some(first);
+            while let Some(change) = next {
+                match change.durability() {
+                    Durability::Durable => durable.push_back(change),
+                    Durability::Relaxed => relaxed.push_back(change),
+                }
+                let taken = durable.len() + relaxed.len();
+                next = if taken < BATCH { self.queue.try_recv().ok() } else { None };
+            }
+            // Relaxed changes first: who waits for them need not wait for the disk.
+            for (mut changes, durability) in [(relaxed, Durability::Relaxed), (durable, Durability::Durable)]
+            {
+                while !changes.is_empty() {
+                    self.commit_some(&mut changes, durability);
+                }
+            }
+        }
+    }
+
+    /// Makes changes from the front in one transaction, and answers them.
+    fn commit_some(&mut self, waiting: &mut VecDeque<Box<dyn Change>>, durability: Durability) {
+        if let Err(error) = self.begin(durability) {
+            // Whatever hinders the transaction hinders all that wait for it alike.
+            let error = self.describe(error);
+            return answer_all_with(waiting.drain(..), &error);
+        }
+        let started = Instant::now();
+        let mut taken = Vec::with_capacity(waiting.len());
+        let mut kept = 0;
+        let mut outcome = Ok(());
+        while outcome.is_ok() && started.elapsed() < BATCH_TIME {
+            let Some(mut change) = waiting.pop_front() else { break };
+            outcome =
+                apply_in_savepoint(&self.connection, change.as_mut()).map(|keep| kept += u64::from(keep));
+            taken.push(change);
+        }
+        let outcome = outcome.and_then(|()| {
+            let commit = self.connection.prepare_cached("COMMIT");
+            commit.and_then(|mut commit| commit.execute([])).map(drop).map_err(database_error)
+        });
+        if let Err(error) = outcome {
+            self.abort();
+            // Those that were refused, too: what they were refused for may just have been undone.
+            let error = self.describe(error);
+            return answer_all_with(taken, &error);
+        }
+        self.counters.transactions.fetch_add(1, Ordering::Relaxed);
+        self.counters.changes.fetch_add(kept, Ordering::Relaxed);
+        if durability == Durability::Durable {
+            self.counters.durable_transactions.fetch_add(1, Ordering::Relaxed);
+        }
+        taken.into_iter().for_each(Change::answer);
+    }
+
+    fn begin(&mut self, durability: Durability) -> Result<()> {
+        // SQLite refuses to change this inside a transaction, hence one transaction never mixes the two.
+        if self.durability != durability {
+            let level = match durability {
+                Durability::Durable => "FULL",
+                Durability::Relaxed => "NORMAL",
+            };
+            self.connection.pragma_update(None, "synchronous", level).map_err(database_error)?;
+            self.durability = durability;
+        }
+        let begin = self.connection.prepare_cached("BEGIN IMMEDIATE");
+        begin.and_then(|mut begin| begin.execute([])).map(drop).map_err(database_error)
+    }
+
+    /// Ends a transaction that cannot be committed.
+    fn abort(&self) {
+        if self.connection.is_autocommit() {
+            return;
+        }
+        if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+            tracing::error!(%error, catalog = %self.path.display(), "a transaction could not be rolled back");
+        }
+    }
+
+    fn describe(&self, error: Error) -> Error {
+        error.with_context("catalog", self.path.display())
+    }
+}
+
+fn answer_all_with(changes: impl IntoIterator<Item = Box<dyn Change>>, error: &Error) {
+    for mut change in changes {
+        change.fail(same_error(error));
+        change.answer();
+    }
+}
+
+/// Makes one change; answers whether it stands. An error means that the transaction is no longer sound.
+fn apply_in_savepoint(connection: &Connection, change: &mut dyn Change) -> Result<bool> {
+    let run = |sql| connection.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+    run("SAVEPOINT change").map_err(database_error)?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| change.apply(connection)));
+    let keep = match outcome {
+        Ok(keep) => keep,
+        Err(panic) => {
+            change.fail(panicked(change.name(), panic.as_ref()));
+            false
+        }
+    };
+    if connection.is_autocommit() {
+        // A full disk or a device fault undoes the whole transaction, not the change alone.
+        return Err(change.error().map_or_else(undone, same_error));
+    }
+    if !keep {
+        run("ROLLBACK TO change").map_err(database_error)?;
+    }
+    run("RELEASE change").map_err(database_error)?;
+    Ok(keep)
+}
+
+fn undone() -> Error {
+    Error::new(ErrorKind::Internal, "a change ended the transaction that it shares with others")
+}
+
+fn panicked(name: &'static str, panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("no message");
+    tracing::error!(change = name, panic = text, "a change of the catalog panicked");
+    Error::new(ErrorKind::Internal, "a change of the catalog panicked").with_context("panic", text)
+}
