@@ -189,7 +189,7 @@ impl Prefix {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     /// Every statement that a listing can run.

@@ -217,6 +217,10 @@ impl Catalog for SqliteCatalog {
         self.readers.call("file", move |connection| read::file(connection, &user, file)).await
     }
 
+    async fn owner(&self, file: FileId) -> Result<UserId> {
+        self.readers.call("owner", move |connection| read::owner(connection, file)).await
+    }
+
     async fn version(&self, user: &UserId, file: FileId, version: FileVersionId) -> Result<VersionRecord> {
         let user = user.clone();
         self.readers.call("version", move |connection| read::version(connection, &user, file, version)).await

@@ -25,6 +25,8 @@ const FILE: &str = concat!(
 
 const OWNED: &str = "SELECT 1 FROM files WHERE file_id = ?1 AND user_id = ?2";
 
+const OWNER: &str = "SELECT user_id FROM files WHERE file_id = ?1";
+
 const VERSION: &str = "SELECT version_id, number, filename, content_type, size_bytes, sha256, metadata, tags, \
      created_at FROM versions WHERE file_id = ?1 AND version_id = ?2";
 
@@ -55,6 +57,11 @@ pub(super) fn file(connection: &Connection, user: &UserId, file: FileId) -> Answ
     let found = first(connection, FILE, params![file, user], file_from_row)?;
     let record = found.ok_or_else(|| no_such_file(file))?;
     with_placements(connection, record)
+}
+
+pub(super) fn owner(connection: &Connection, file: FileId) -> Answer<UserId> {
+    let owner = first(connection, OWNER, params![file], |row| Ok(row.get(0)?))?;
+    Ok(owner.ok_or_else(|| no_such_file(file))?)
 }
 
 pub(super) fn version(

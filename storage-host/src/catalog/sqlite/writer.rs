@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::error::{Answer, Fault, database_error, same_error};
 
 /// How many changes may wait; whoever comes then waits to be let in.
-const QUEUE: usize = 1_024;
+pub(super) const QUEUE: usize = 1_024;
 
 /// How many changes share a commit at most.
 const BATCH: usize = 256;
@@ -111,6 +111,12 @@ impl Writer {
     async fn submit(&self, change: Box<dyn Change>) -> Result<()> {
         let queue = self.queue.read().clone().ok_or_else(closed)?;
         queue.send(change).await.map_err(|_| stopped())
+    }
+
+    /// How many changes wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.read().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     /// What the writer did so far.

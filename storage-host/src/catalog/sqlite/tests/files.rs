@@ -26,6 +26,8 @@ async fn a_saved_file_reads_back_whole() {
     assert_eq!(events[0]["actor"], "key:tests");
     assert_eq!(events[0]["correlation_id"], "c-1");
     assert_eq!(catalog.audit_log(None, 10).await.expect("the log"), [audit("anna", "save")]);
+    assert_eq!(catalog.owner(new.file).await.expect("its owner"), new.user);
+    assert_eq!(kind(catalog.owner(FileId::new()).await), ErrorKind::NotFound);
     catalog.assert_sound().await;
 }
 
