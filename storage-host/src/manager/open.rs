@@ -1,6 +1,7 @@
 //! Opens the backends that the configuration names, and tells everything that keeps them from it at once.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,12 @@ impl StorageManager {
                 let reopening = waiting.into_iter().map(|(slot, opening, diagnosis)| {
                     tracing::warn!(backend = opening.request.name, code = %diagnosis.code, next_step = diagnosis.next_step,
                         "starting without a backend; files that lie on it cannot be read: {}", diagnosis.cause);
-                    AbortOnDropHandle::new(tokio::spawn(reopen(slot, opening)))
+                    let opening = Arc::new(opening);
+                    let again = move || {
+                        let opening = opening.clone();
+                        async move { opening.open().await }
+                    };
+                    AbortOnDropHandle::new(tokio::spawn(reopen(slot, again)))
                 });
                 Ok(Self { primary, reopening: reopening.collect(), backends })
             }
@@ -164,15 +170,52 @@ impl Opening {
 }
 
 /// Tries to open a backend until it opens.
-async fn reopen(slot: Arc<Slot>, opening: Opening) {
+async fn reopen<F>(slot: Arc<Slot>, open: impl Fn() -> F)
+where
+    F: Future<Output = Result<Arc<NamedBackend>, Diagnosis>>,
+{
     loop {
         tokio::time::sleep(REOPEN_PAUSE).await;
-        match opening.open().await {
+        match open().await {
             Ok(backend) => return slot.fill(backend),
-            Err(diagnosis) => {
-                tracing::debug!(backend = opening.request.name, "still unavailable: {}", diagnosis.cause);
-                slot.note(&diagnosis);
-            }
+            Err(diagnosis) => slot.note(&diagnosis),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use storage_core::memory::MemoryBackend;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn diagnosis(reason: &str) -> Diagnosis {
+        Diagnosis::open_failed("cold", &Error::new(ErrorKind::Unavailable, reason))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_backend_that_did_not_open_is_tried_again_until_it_does() {
+        let slot = Arc::new(Slot::unavailable("cold", "memory", &diagnosis("connection refused")));
+        let error = slot.backend().err().expect("it is not open");
+        assert_eq!((error.kind(), error.backend()), (ErrorKind::Unavailable, Some("cold")));
+        assert!(error.message().contains("connection refused"), "{error}");
+
+        let attempts = AtomicUsize::new(0);
+        let open = async || match attempts.fetch_add(1, Ordering::SeqCst) {
+            0 => Err(diagnosis("still starting")),
+            _ => {
+                assert!(slot.describe().1.contains("still starting"), "the latest reason is told");
+                let backend = Arc::new(MemoryBackend::new("cold"));
+                Ok(Arc::new(NamedBackend { name: "cold".to_owned(), backend }))
+            }
+        };
+        let started = Instant::now();
+        reopen(slot.clone(), open).await;
+        assert_eq!(started.elapsed(), 2 * REOPEN_PAUSE);
+        assert_eq!(slot.backend().expect("open").name, "cold");
+        assert_eq!(slot.describe().1, "ready");
     }
 }
