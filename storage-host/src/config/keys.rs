@@ -164,7 +164,7 @@ fn fields() -> Vec<ConfigField> {
             "calls.max_concurrency",
             "STORAGE_MAX_CONCURRENCY",
             Integer,
-            "How many calls one backend is given at once.",
+            "How many reads, and how many writes, one backend is given at once.",
         )
         .default(256),
         field(

@@ -152,7 +152,7 @@ pub struct CallConfig {
     pub chunk_timeout: Duration,
     /// `STORAGE_RETRIES`: how often a call is repeated that may succeed then.
     pub max_retries: u32,
-    /// `STORAGE_MAX_CONCURRENCY`: how many calls one backend is given at once.
+    /// `STORAGE_MAX_CONCURRENCY`: how many reads, and how many writes, one backend is given at once.
     pub max_concurrency: u32,
 }
 

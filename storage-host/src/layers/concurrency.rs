@@ -38,7 +38,7 @@ impl Concurrency {
             // The semaphore is never closed, so that only the wait can have failed.
             Ok(Err(_)) | Err(_) => Err(Error::new(
                 ErrorKind::Unavailable,
-                "the backend is busy with as many calls as it is given at once (STORAGE_MAX_CONCURRENCY)",
+                "the backend is busy with as many reads or writes as it is given at once (STORAGE_MAX_CONCURRENCY)",
             )
             .with_context("waited_ms", self.patience.as_millis())
             .with_retry(Retry::May)),

@@ -65,7 +65,9 @@ impl Timeout {
             let (phase, since) = turn.now();
             let (allowed, complaint) = match phase {
                 Phase::Opening => (budget, "the backend did not ask for the content"),
-                Phase::Source => (self.chunk, "the source of the content gave nothing"),
+                // Whoever feeds the source has a bound of his own, and better words for it. This one only makes
+                // sure that a save ends.
+                Phase::Source => (self.chunk.saturating_mul(2), "the source of the content gave nothing"),
                 Phase::Backend => (self.chunk, "the backend took no more of the content"),
                 Phase::Closing => (budget, "the backend did not answer after the content's end"),
             };
@@ -214,7 +216,7 @@ mod tests {
         let stalls = ByteStream::from_stream(first.chain(stream::pending()), None);
         let (error, seconds) = failed(save(stalls)).await;
         assert!(error.message().starts_with("the source of the content gave nothing"), "{error}");
-        assert_eq!((error.retry(), seconds), (Retry::Never, 10));
+        assert_eq!((error.retry(), seconds), (Retry::Never, 20));
         let found = backend.retrieve(&key(), RetrieveOptions::default()).await.expect("the old object");
         assert_eq!(found.body.collect(99).await.expect("content"), "content");
     }

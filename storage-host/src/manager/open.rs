@@ -44,15 +44,14 @@ impl StorageManager {
         let mut waiting = Vec::new();
         for (opening, opened) in join_all(attempts).await {
             let name = opening.request.name.clone();
-            let is_primary = name == loaded.config.primary_backend;
             let slot = match opened {
                 Ok(backend) => {
-                    if is_primary {
+                    if name == loaded.config.primary_backend {
                         primary = Some(backend.clone());
                     }
                     Arc::new(Slot::opened(backend))
                 }
-                Err(diagnosis) if is_primary || !diagnosis.may_pass() => {
+                Err(diagnosis) if !diagnosis.may_pass() => {
                     faults.push(diagnosis);
                     continue;
                 }
@@ -81,7 +80,8 @@ impl StorageManager {
                 Ok(Self { primary, reopening: reopening.collect(), backends })
             }
             _ => {
-                // What is merely unavailable would be no reason to stop; it is told with what is.
+                // The primary backend is among those that wait, or there are other faults: then the others that
+                // wait, though no reason to stop, are told with them.
                 faults.extend(waiting.into_iter().map(|(.., diagnosis)| diagnosis));
                 for named in backends.values().filter_map(|slot| slot.get()) {
                     if let Err(error) = named.backend.close().await {

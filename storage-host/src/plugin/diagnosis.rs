@@ -10,7 +10,7 @@ use super::discovery::type_in_file_name;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
-        /// The stable name of a fault, for scripts and for searching the documentation.
+        /// The stable name of a fault, for scripts and for searching `docs/diagnoses.md`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -18,6 +18,9 @@ macro_rules! codes {
         }
 
         impl Code {
+            /// Every code.
+            pub const ALL: &'static [Code] = &[$(Code::$name),+];
+
             /// The name as text.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -338,6 +341,15 @@ mod tests {
         );
         let unreachable = Error::new(ErrorKind::Unavailable, "connection refused");
         assert!(Diagnosis::open_failed("hot", &unreachable).may_pass());
+    }
+
+    #[test]
+    fn the_page_of_diagnoses_has_every_code_once() {
+        let page = include_str!("../../../docs/diagnoses.md");
+        let told: Vec<_> =
+            page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+        let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(told, codes);
     }
 
     #[test]
