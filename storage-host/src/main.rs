@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The `storage` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    storage_host::cli::execute()
+}

@@ -1,1 +1,145 @@
-//! Placeholder: cli.
+//! The command line: every command is a few calls of the library and one answer.
+//!
+//! Data goes to standard output, everything else to standard error; `--json` makes both machine-readable.
+//! Exit codes are those of [`exit`].
+
+mod files;
+mod versions;
+mod usage;
+mod serve;
+mod plugins;
+mod backends;
+mod self_test;
+mod catalog;
+mod config;
+mod keys;
+mod context;
+mod output;
+mod progress;
+mod exit;
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use context::Context;
+use output::Output;
+
+/// One API over any storage provider: save, retrieve, delete, get a download link.
+///
+/// The provider is a plugin that .env names (PRIMARY_BACKEND=local); see `storage config show` for every setting and
+/// where it comes from.
+#[derive(Debug, Parser)]
+#[command(name = "storage", version, arg_required_else_help = true, propagate_version = true, after_help = exit::HELP)]
+struct Cli {
+    /// Reads this configuration file in place of storage.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Answers in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Shows no progress
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the HTTP service
+    Serve(serve::Serve),
+    /// Saves files and prints their ids
+    Put(files::Put),
+    /// Reads a file
+    Get(files::Get),
+    /// Lists files
+    Ls(files::Ls),
+    /// Deletes files, or one version of a file
+    Rm(files::Rm),
+    /// Makes a download link
+    Url(files::Url),
+    /// Copies a file
+    Cp(files::Cp),
+    /// Lists the versions of a file, or makes an older one current again
+    Versions(versions::Versions),
+    /// Shows what a user uses, or sets what a user may use
+    Usage(usage::Usage),
+    /// Looks at the plugins that were found
+    #[command(subcommand)]
+    Plugins(plugins::Plugins),
+    /// Looks at the configured backends
+    #[command(subcommand)]
+    Backends(backends::Backends),
+    /// Tries a configured backend step by step: saves, reads, lists and deletes an object of its own
+    Test(self_test::Test),
+    /// Checks, repairs and rebuilds the catalog, and reads its audit log
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
+    /// Looks at the configuration
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Manages the keys that applications call the service with, and those that sign links
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Prints a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Runs the command that the process was started with.
+pub fn execute() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output { json: cli.json, quiet: cli.quiet || !std::io::stderr().is_terminal() };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.fail(&anyhow::Error::new(error).context("the runtime could not be started")),
+    };
+    match runtime.block_on(run(cli, output)) {
+        Ok(code) => code,
+        Err(error) => output.fail(&error),
+    }
+}
+
+async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
+    let is_service = matches!(cli.command, Command::Serve(_));
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "storage", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let bind = if let Command::Serve(serve) = &cli.command { serve.bind.clone() } else { None };
+    let context = Context::load(cli.config, bind, output, is_service)?;
+    match cli.command {
+        Command::Serve(command) => command.run(&context).await,
+        Command::Put(command) => command.run(&context).await,
+        Command::Get(command) => command.run(&context).await,
+        Command::Ls(command) => command.run(&context).await,
+        Command::Rm(command) => command.run(&context).await,
+        Command::Url(command) => command.run(&context).await,
+        Command::Cp(command) => command.run(&context).await,
+        Command::Versions(command) => command.run(&context).await,
+        Command::Usage(command) => command.run(&context).await,
+        Command::Plugins(command) => command.run(&context),
+        Command::Backends(command) => command.run(&context).await,
+        Command::Test(command) => command.run(&context).await,
+        Command::Catalog(command) => command.run(&context).await,
+        Command::Config(command) => command.run(&context),
+        Command::Keys(command) => command.run(&context).await,
+        Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

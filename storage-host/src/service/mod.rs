@@ -8,6 +8,7 @@ mod content_type;
 mod copy;
 mod delete;
 mod health;
+mod open;
 mod lease;
 mod link;
 mod naming;
@@ -28,6 +29,7 @@ use crate::config::LinkConfig;
 use crate::manager::StorageManager;
 
 pub use link::LINK_PATH;
+pub use open::{Storage, StorageBuilder, open};
 pub use naming::{MAX_FILENAME_BYTES, check_filename, content_disposition};
 pub use reconcile::{
     BackendFindings, BackendRebuild, FsckOptions, FsckReport, MissingObject, RebuildReport, WrongSize,

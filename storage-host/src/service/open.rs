@@ -83,7 +83,9 @@ impl StorageBuilder {
         let mut options = LoadOptions::from_process()?;
         options.config_file = self.config_file.or(options.config_file);
         options.directory = self.directory.unwrap_or(options.directory);
-        options.overrides.extend(self.overrides);
+        for (variable, value) in self.overrides {
+            options.overrides.set(variable, value, "the program");
+        }
         Config::load(options)
     }
 

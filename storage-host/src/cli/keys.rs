@@ -1,0 +1,88 @@
+//! `storage keys create | list | revoke | rotate-links`.
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use clap::Subcommand;
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+use storage_core::{Error, ErrorKind};
+
+use super::context::Context;
+use super::files::duration;
+use super::output::{moment, table};
+use crate::catalog::ServiceKeyRecord;
+use crate::http::auth::service_key;
+
+/// Manages the keys that applications call the service with, and those that sign links.
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// Makes a service key and prints it: this once, since only its digest is kept
+    Create {
+        /// What it is called: the application that will use it
+        name: String,
+    },
+    /// Lists service keys
+    List,
+    /// Revokes a service key; a running host learns of it within seconds
+    Revoke {
+        /// Its id or its name
+        key: String,
+    },
+    /// Makes a new key to sign download links with
+    RotateLinks {
+        /// How long links that the former keys signed go on to work
+        #[arg(long, value_parser = duration, default_value = "7days")]
+        grace: Duration,
+    },
+}
+
+impl Keys {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        let service = context.service().await?;
+        let catalog = service.catalog().clone();
+        let code = match self {
+            Keys::Create { name } => {
+                let (token, record) = service_key::generate(name);
+                let value = json!({ "id": record.id, "name": record.name, "key": token.expose_secret() });
+                catalog.add_service_key(record).await?;
+                context.output.answer(&value, || token.expose_secret().to_owned())?
+            }
+            Keys::List => {
+                let keys = catalog.service_keys().await?;
+                let values: Vec<_> = keys.iter().map(value).collect();
+                context.output.answer(&values, || text(&keys))?
+            }
+            Keys::Revoke { key } => {
+                if !catalog.revoke_service_key(&key, SystemTime::now()).await? {
+                    let error = Error::new(ErrorKind::NotFound, "there is no such service key that is not revoked");
+                    return Err(error.with_context("service_key", key).into());
+                }
+                ExitCode::SUCCESS
+            }
+            Keys::RotateLinks { grace } => {
+                let key = catalog.rotate_link_keys(SystemTime::now() + grace).await?;
+                context.output.answer(&json!({ "id": key.id }), || format!("links are now signed with key {}", key.id))?
+            }
+        };
+        service.close().await?;
+        Ok(code)
+    }
+}
+
+fn value(key: &ServiceKeyRecord) -> serde_json::Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "created_at": moment(key.created_at),
+        "revoked_at": key.revoked_at.map(moment),
+    })
+}
+
+fn text(keys: &[ServiceKeyRecord]) -> String {
+    let row = |key: &ServiceKeyRecord| {
+        let state = key.revoked_at.map_or_else(|| "valid".to_owned(), |at| format!("revoked {}", moment(at)));
+        [key.id.clone(), key.name.clone(), moment(key.created_at), state]
+    };
+    table(["ID", "NAME", "CREATED", "STATE"], keys.iter().map(row))
+}
