@@ -8,7 +8,9 @@
 
 use anyhow::Context;
 use clap::Parser;
-use printpdf::{BuiltinFont, Mm, Op, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, TextItem};
+use printpdf::{
+    BuiltinFont, Mm, Op, PdfDocument, PdfFontHandle, PdfPage, PdfSaveOptions, Point, Pt, TextItem,
+};
 use storage_host::catalog::UserId;
 use storage_host::service::{Metadata, Storage};
 
@@ -53,7 +55,8 @@ fn render(name: &str, job: u64) -> Vec<u8> {
             Op::AddLineBreak,
         ]
     };
-    let mut operations = vec![Op::StartTextSection, Op::SetTextCursor { pos: Point::new(Mm(20.0), Mm(270.0)) }];
+    let mut operations =
+        vec![Op::StartTextSection, Op::SetTextCursor { pos: Point::new(Mm(20.0), Mm(270.0)) }];
     operations.extend(line(name, 24.0));
     operations.extend(line(&format!("Application for position {job}"), 14.0));
     operations.extend(line("Analytical engines, notes on computation, translation from the French", 11.0));

@@ -74,17 +74,26 @@ fn fsck_text(report: &FsckReport) -> String {
     if report.removed_objects > 0 {
         lines.push(format!("removed {} objects that were nobody's", report.removed_objects));
     }
-    lines.push(if report.is_clean() { "everything is in order" } else { "not everything is in order" }.to_owned());
+    lines.push(
+        if report.is_clean() { "everything is in order" } else { "not everything is in order" }.to_owned(),
+    );
     lines.join("\n")
 }
 
 fn findings_lines(name: &str, findings: &BackendFindings) -> Vec<String> {
     let mut lines = vec![format!("{name}: {} objects, {} versions", findings.objects, findings.versions)];
-    let mut add = |what: &str, keys: Vec<&str>| lines.extend(keys.into_iter().map(|key| format!("  {what}: {key}")));
+    let mut add =
+        |what: &str, keys: Vec<&str>| lines.extend(keys.into_iter().map(|key| format!("  {what}: {key}")));
     add("nobody's, --repair removes it", findings.orphans.iter().map(String::as_str).collect());
-    add("unknown to the catalog, 'catalog rebuild' takes it up", findings.unexplained.iter().map(String::as_str).collect());
+    add(
+        "unknown to the catalog, 'catalog rebuild' takes it up",
+        findings.unexplained.iter().map(String::as_str).collect(),
+    );
     add("lost", findings.missing.iter().map(|missing| missing.key.as_str()).collect());
-    add("of another length than was saved", findings.wrong_size.iter().map(|wrong| wrong.key.as_str()).collect());
+    add(
+        "of another length than was saved",
+        findings.wrong_size.iter().map(|wrong| wrong.key.as_str()).collect(),
+    );
     lines
 }
 

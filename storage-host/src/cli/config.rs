@@ -27,15 +27,15 @@ pub(super) enum Config {
 
 impl Config {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let registry = context.registry();
+        let mut registry = context.registry();
         match self {
-            Config::Show { filter } => show(context, &registry, &filter),
-            Config::Check => check(context, &registry),
+            Config::Show { filter } => show(context, &mut registry, &filter),
+            Config::Check => check(context, &mut registry),
         }
     }
 }
 
-fn show(context: &Context, registry: &BackendRegistry, filter: &str) -> anyhow::Result<ExitCode> {
+fn show(context: &Context, registry: &mut BackendRegistry, filter: &str) -> anyhow::Result<ExitCode> {
     // A plugin that cannot be loaded is no reason to show nothing: its backends are shown as far as they are known.
     let schemas = schemas(context, registry, |problem| context.output.remark(&format!("warning: {problem}")));
     let settings = context.loaded.describe(&borrowed(&schemas));
@@ -54,14 +54,13 @@ fn show(context: &Context, registry: &BackendRegistry, filter: &str) -> anyhow::
     })
 }
 
-fn check(context: &Context, registry: &BackendRegistry) -> anyhow::Result<ExitCode> {
+fn check(context: &Context, registry: &mut BackendRegistry) -> anyhow::Result<ExitCode> {
     let mut failed = None;
     let schemas = schemas(context, registry, |problem| failed = failed.take().or(Some(problem)));
     if let Some(problem) = failed {
         return Err(problem.into());
     }
     let installed = registry.list_available_backends();
-    let installed: Vec<&str> = installed.iter().map(String::as_str).collect();
     context.loaded.check(&borrowed(&schemas), &installed)?;
     context.output.answer(&json!({ "ok": true }), || "the configuration is in order".to_owned())
 }
@@ -69,7 +68,7 @@ fn check(context: &Context, registry: &BackendRegistry) -> anyhow::Result<ExitCo
 /// The schemas of the plugins that the configuration names, by backend type.
 fn schemas(
     context: &Context,
-    registry: &BackendRegistry,
+    registry: &mut BackendRegistry,
     mut report: impl FnMut(storage_core::Error),
 ) -> BTreeMap<String, ConfigSchema> {
     let mut schemas = BTreeMap::new();
@@ -77,11 +76,11 @@ fn schemas(
         if schemas.contains_key(&backend.backend_type) {
             continue;
         }
-        match registry.load(&backend.backend_type).map_err(storage_core::Error::from).and_then(|plugin| plugin.schema()) {
-            Ok(schema) => {
-                schemas.insert(backend.backend_type.clone(), schema);
+        match registry.load(&backend.backend_type) {
+            Ok(plugin) => {
+                schemas.insert(backend.backend_type.clone(), plugin.schema());
             }
-            Err(problem) => report(problem),
+            Err(diagnosis) => report(diagnosis.to_error()),
         }
     }
     schemas

@@ -20,7 +20,12 @@ pub(super) fn code(error: &anyhow::Error) -> u8 {
         Some(ErrorKind::InvalidArgument | ErrorKind::InvalidKey | ErrorKind::RangeNotSatisfiable) => 2,
         Some(ErrorKind::NotFound) => 3,
         Some(ErrorKind::ConfigInvalid | ErrorKind::PluginLoad) => 4,
-        Some(ErrorKind::PermissionDenied | ErrorKind::Unauthenticated | ErrorKind::ReadOnly | ErrorKind::ObjectLocked) => 5,
+        Some(
+            ErrorKind::PermissionDenied
+            | ErrorKind::Unauthenticated
+            | ErrorKind::ReadOnly
+            | ErrorKind::ObjectLocked,
+        ) => 5,
         Some(ErrorKind::QuotaExceeded | ErrorKind::NoSpace | ErrorKind::TooLarge) => 6,
         Some(ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::RateLimited) => UNAVAILABLE,
         Some(ErrorKind::ChecksumMismatch | ErrorKind::Corrupted) => DAMAGE,

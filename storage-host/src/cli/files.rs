@@ -20,7 +20,8 @@ use super::output::{moment, size, table};
 use super::progress;
 use crate::catalog::{FileId, FileQuery, FileVersionId, SortBy, UserId};
 use crate::service::{
-    CopyFileOptions, FileContent, FileInfo, LinkOptions, RetrieveFileOptions, SaveFileOptions, SimpleStorageService,
+    CopyFileOptions, FileContent, FileInfo, LinkOptions, RetrieveFileOptions, SaveFileOptions,
+    SimpleStorageService,
 };
 
 /// Reads and writes of local files are of this size.
@@ -79,7 +80,12 @@ impl Put {
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn put(&self, path: &Path, service: &SimpleStorageService, context: &Context) -> anyhow::Result<FileInfo> {
+    async fn put(
+        &self,
+        path: &Path,
+        service: &SimpleStorageService,
+        context: &Context,
+    ) -> anyhow::Result<FileInfo> {
         let is_stdin = path == Path::new("-");
         let own_name = path.file_name().filter(|_| !is_stdin).map(|name| name.to_string_lossy().into_owned());
         let Some(name) = self.name.clone().or(own_name) else {
@@ -116,7 +122,8 @@ fn upload(
     name: &str,
     context: &Context,
 ) -> ByteStream {
-    let unreadable = |error| Error::new(ErrorKind::InvalidArgument, "the source cannot be read").with_source(error);
+    let unreadable =
+        |error| Error::new(ErrorKind::InvalidArgument, "the source cannot be read").with_source(error);
     let chunks = ReaderStream::with_capacity(reader, BUFFER_BYTES).map_err(unreadable);
     progress::watched(chunks, length_bytes, progress::transfer(context.output, name, length_bytes))
 }
@@ -143,8 +150,11 @@ pub(super) struct Get {
 impl Get {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         let service = context.service().await?;
-        let options =
-            RetrieveFileOptions { range: self.range, version: self.version, ..RetrieveFileOptions::default() };
+        let options = RetrieveFileOptions {
+            range: self.range,
+            version: self.version,
+            ..RetrieveFileOptions::default()
+        };
         let content = service.retrieve_with(self.id, &self.user, options).await?;
         match self.output {
             Some(path) if path != Path::new("-") => download(content, &path, context).await?,
@@ -263,7 +273,13 @@ impl Ls {
         service.close().await?;
         context.output.answer(&files, || {
             let row = |file: &FileLine| {
-                [file.id.clone(), size(file.size_bytes), file.updated_at.clone(), file.content_type.clone(), file.filename.clone()]
+                [
+                    file.id.clone(),
+                    size(file.size_bytes),
+                    file.updated_at.clone(),
+                    file.content_type.clone(),
+                    file.filename.clone(),
+                ]
             };
             table(["ID", "SIZE", "UPDATED", "TYPE", "NAME"], files.iter().map(row))
         })
@@ -304,7 +320,9 @@ impl Rm {
         if missing.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
-        Err(Error::new(ErrorKind::NotFound, "the user has no such file").with_context("file", missing.join(", ")).into())
+        Err(Error::new(ErrorKind::NotFound, "the user has no such file")
+            .with_context("file", missing.join(", "))
+            .into())
     }
 }
 
@@ -418,7 +436,8 @@ fn sha256(text: &str) -> Result<[u8; 32], String> {
 
 /// A span of time, as the configuration writes it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    storage_core::config::parse_duration(text).ok_or_else(|| "write a duration such as 15m or 7days".to_owned())
+    storage_core::config::parse_duration(text)
+        .ok_or_else(|| "write a duration such as 15m or 7days".to_owned())
 }
 
 fn byte_range(text: &str) -> Result<ByteRange, String> {
@@ -447,7 +466,9 @@ mod tests {
 
     #[test]
     fn a_download_stays_in_its_directory() {
-        for (filename, name) in [("../../etc/passwd", "passwd"), ("..", "download"), ("a\\b.pdf", "b.pdf"), ("cv.pdf", "cv.pdf")] {
+        for (filename, name) in
+            [("../../etc/passwd", "passwd"), ("..", "download"), ("a\\b.pdf", "b.pdf"), ("cv.pdf", "cv.pdf")]
+        {
             assert_eq!(plain_name(filename), name);
         }
     }

@@ -55,14 +55,17 @@ impl Keys {
             }
             Keys::Revoke { key } => {
                 if !catalog.revoke_service_key(&key, SystemTime::now()).await? {
-                    let error = Error::new(ErrorKind::NotFound, "there is no such service key that is not revoked");
+                    let error =
+                        Error::new(ErrorKind::NotFound, "there is no such service key that is not revoked");
                     return Err(error.with_context("service_key", key).into());
                 }
                 ExitCode::SUCCESS
             }
             Keys::RotateLinks { grace } => {
                 let key = catalog.rotate_link_keys(SystemTime::now() + grace).await?;
-                context.output.answer(&json!({ "id": key.id }), || format!("links are now signed with key {}", key.id))?
+                context.output.answer(&json!({ "id": key.id }), || {
+                    format!("links are now signed with key {}", key.id)
+                })?
             }
         };
         service.close().await?;

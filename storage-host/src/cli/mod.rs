@@ -3,20 +3,20 @@
 //! Data goes to standard output, everything else to standard error; `--json` makes both machine-readable.
 //! Exit codes are those of [`exit`].
 
-mod files;
-mod versions;
-mod usage;
-mod serve;
-mod plugins;
 mod backends;
-mod self_test;
 mod catalog;
 mod config;
-mod keys;
 mod context;
-mod output;
-mod progress;
 mod exit;
+mod files;
+mod keys;
+mod output;
+mod plugins;
+mod progress;
+mod self_test;
+mod serve;
+mod usage;
+mod versions;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -98,7 +98,9 @@ pub fn execute() -> ExitCode {
     let output = Output { json: cli.json, quiet: cli.quiet || !std::io::stderr().is_terminal() };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return output.fail(&anyhow::Error::new(error).context("the runtime could not be started")),
+        Err(error) => {
+            return output.fail(&anyhow::Error::new(error).context("the runtime could not be started"));
+        }
     };
     match runtime.block_on(run(cli, output)) {
         Ok(code) => code,

@@ -21,7 +21,11 @@ pub(super) struct Output {
 
 impl Output {
     /// Writes an answer: as JSON, or as the text that `text` gives.
-    pub(super) fn answer(self, value: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<ExitCode> {
+    pub(super) fn answer(
+        self,
+        value: &impl Serialize,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<ExitCode> {
         let text = if self.json { serde_json::to_string_pretty(value)? } else { text() };
         self.line(&text)?;
         Ok(ExitCode::SUCCESS)
@@ -43,7 +47,8 @@ impl Output {
 
     /// Writes an error to standard error and gives its exit code.
     pub(super) fn fail(self, error: &anyhow::Error) -> ExitCode {
-        let text = if self.json { json!({ "error": error_json(error) }).to_string() } else { error_text(error) };
+        let text =
+            if self.json { json!({ "error": error_json(error) }).to_string() } else { error_text(error) };
         self.remark(&text);
         ExitCode::from(exit::code(error))
     }
@@ -87,9 +92,15 @@ fn error_json(error: &anyhow::Error) -> Value {
 }
 
 /// A table without frames: columns that `cut` and `awk` can take apart.
-pub(super) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(super) fn table<const N: usize>(
+    header: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header);
     for row in rows {
         table.add_row(row);
     }
@@ -103,6 +114,7 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// A moment, in UTC and RFC 3339, to the second.
 pub(super) fn moment(time: SystemTime) -> String {
-    let timestamp = Timestamp::try_from(time).ok().and_then(|time| Timestamp::from_second(time.as_second()).ok());
+    let timestamp =
+        Timestamp::try_from(time).ok().and_then(|time| Timestamp::from_second(time.as_second()).ok());
     timestamp.map_or_else(|| "?".to_owned(), |timestamp| timestamp.to_string())
 }

@@ -44,13 +44,22 @@ impl Test {
             None => manager.primary(),
         };
         let key = ObjectKey::new(format!("storage-self-test/{}/object.bin", uuid::Uuid::now_v7()))?;
-        let trial = Trial { backend: named.backend.clone(), content: content(), copy: ObjectKey::new(format!("{key}-copy"))?, key };
+        let trial = Trial {
+            backend: named.backend.clone(),
+            content: content(),
+            copy: ObjectKey::new(format!("{key}-copy"))?,
+            key,
+        };
         let steps = trial.run(context).await?;
         service.close().await?;
         let failed = steps.iter().filter(|step| step.outcome == "failed").count();
         context.output.answer(&steps, || match failed {
             0 => format!("backend {} works", named_text(self.backend.as_deref())),
-            failed => format!("backend {} fails at {failed} of {} steps", named_text(self.backend.as_deref()), steps.len()),
+            failed => format!(
+                "backend {} fails at {failed} of {} steps",
+                named_text(self.backend.as_deref()),
+                steps.len()
+            ),
         })?;
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -86,8 +95,12 @@ impl Trial {
         let mut note = |name, begun: Instant, result: Result<()>| -> anyhow::Result<()> {
             let step = step(name, begun.elapsed(), result);
             if !context.output.json {
-                let problem = step.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
-                context.output.line(&format!("{:14} {:8.1} ms  {}{problem}", step.name, step.milliseconds, step.outcome))?;
+                let problem =
+                    step.problem.as_deref().map(|problem| format!(": {problem}")).unwrap_or_default();
+                context.output.line(&format!(
+                    "{:14} {:8.1} ms  {}{problem}",
+                    step.name, step.milliseconds, step.outcome
+                ))?;
             }
             steps.push(step);
             Ok(())
@@ -124,8 +137,12 @@ impl Trial {
     }
 
     async fn save(&self) -> Result<()> {
-        let options = SaveOptions { content_type: Some("application/octet-stream".to_owned()), ..SaveOptions::default() };
-        let saved = self.backend.save(&self.key, ByteStream::from_bytes(self.content.clone()), options).await?;
+        let options = SaveOptions {
+            content_type: Some("application/octet-stream".to_owned()),
+            ..SaveOptions::default()
+        };
+        let saved =
+            self.backend.save(&self.key, ByteStream::from_bytes(self.content.clone()), options).await?;
         expect(saved.size_bytes == SIZE_BYTES as u64, "another number of bytes was stored")
     }
 
@@ -144,7 +161,8 @@ impl Trial {
     }
 
     async fn range(&self) -> Result<()> {
-        let options = RetrieveOptions { range: Some(ByteRange::Bounded(1000, 2000)), ..RetrieveOptions::default() };
+        let options =
+            RetrieveOptions { range: Some(ByteRange::Bounded(1000, 2000)), ..RetrieveOptions::default() };
         let body = self.backend.retrieve(&self.key, options).await?.body;
         expect(body.collect(1000).await? == self.content[1000..2000], "other bytes came back")
     }
@@ -165,7 +183,10 @@ impl Trial {
 
     async fn delete(&self) -> Result<()> {
         self.backend.delete(&self.copy, DeleteOptions::default()).await?;
-        expect(self.backend.delete(&self.key, DeleteOptions::default()).await?.existed, "there was nothing to delete")
+        expect(
+            self.backend.delete(&self.key, DeleteOptions::default()).await?.existed,
+            "there was nothing to delete",
+        )
     }
 
     async fn gone(&self) -> Result<()> {
@@ -181,7 +202,9 @@ fn step(name: &'static str, took: Duration, result: Result<()>) -> Step {
     let milliseconds = took.as_secs_f64() * 1e3;
     match result {
         Ok(()) => Step { name, outcome: "ok", milliseconds, problem: None },
-        Err(error) if error.kind() == ErrorKind::Unsupported => Step { name, outcome: "not supported", milliseconds, problem: None },
+        Err(error) if error.kind() == ErrorKind::Unsupported => {
+            Step { name, outcome: "not supported", milliseconds, problem: None }
+        }
         Err(error) => Step { name, outcome: "failed", milliseconds, problem: Some(error.report()) },
     }
 }

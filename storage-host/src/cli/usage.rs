@@ -56,7 +56,9 @@ impl Usage {
             "max_files": found.quota.max_files,
         });
         context.output.answer(&value, || {
-            let limit = |limit: Option<String>| limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"));
+            let limit = |limit: Option<String>| {
+                limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"))
+            };
             format!(
                 "{} {} in {} files {}, {} versions",
                 size(found.bytes),

@@ -8,11 +8,11 @@ mod content_type;
 mod copy;
 mod delete;
 mod health;
-mod open;
 mod lease;
 mod link;
 mod naming;
 mod objects;
+mod open;
 mod reconcile;
 mod retrieve;
 mod save;
@@ -29,8 +29,8 @@ use crate::config::LinkConfig;
 use crate::manager::StorageManager;
 
 pub use link::LINK_PATH;
-pub use open::{Storage, StorageBuilder, open};
 pub use naming::{MAX_FILENAME_BYTES, check_filename, content_disposition};
+pub use open::{Storage, StorageBuilder, open};
 pub use reconcile::{
     BackendFindings, BackendRebuild, FsckOptions, FsckReport, MissingObject, RebuildReport, WrongSize,
 };

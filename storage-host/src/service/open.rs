@@ -10,7 +10,6 @@ use crate::config::{Config, LoadOptions, Loaded};
 use crate::manager::StorageManager;
 use crate::plugin::BackendRegistry;
 
-
 /// Opens the service.
 ///
 /// ```no_run
@@ -107,9 +106,10 @@ impl StorageBuilder {
 /// As [`StorageBuilder::open`].
 pub async fn open(loaded: &Loaded) -> Result<SimpleStorageService> {
     let config = &loaded.config;
-    let registry = BackendRegistry::discover(&config.plugin_dirs);
-    let manager = StorageManager::open(loaded, &registry).await?;
-    let default_quota = Quota { max_bytes: config.default_quota.max_bytes, max_files: config.default_quota.max_files };
+    let mut registry = BackendRegistry::discover(&config.plugin_dirs);
+    let manager = StorageManager::open(loaded, &mut registry).await?;
+    let default_quota =
+        Quota { max_bytes: config.default_quota.max_bytes, max_files: config.default_quota.max_files };
     let options = CatalogOptions { default_quota, ..CatalogOptions::default() };
     let catalog = catalog::open(&config.catalog_url, options).await?;
     let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", config.http.bind));

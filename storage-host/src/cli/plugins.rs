@@ -1,0 +1,92 @@
+//! `storage plugins list`.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::context::Context;
+use super::output::table;
+use crate::plugin::{BackendRegistry, Candidate, Verdict};
+
+/// Looks at the plugins that were found.
+#[derive(Debug, Subcommand)]
+pub(super) enum Plugins {
+    /// Lists every library in the plugin directories, and why those that cannot be used cannot; runs none of them
+    List,
+}
+
+impl Plugins {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Plugins::List => list(context, &context.registry()),
+        }
+    }
+}
+
+fn list(context: &Context, registry: &BackendRegistry) -> anyhow::Result<ExitCode> {
+    let directories: Vec<Value> = registry
+        .directories()
+        .iter()
+        .map(|directory| json!({
+            "path": directory.path,
+            "fault": directory.fault.as_ref().map(|fault| json!({ "code": fault.code.as_str(), "cause": fault.cause })),
+        }))
+        .collect();
+    let candidates = registry.list_all_backends();
+    let value = json!({
+        "directories": directories,
+        "plugins": candidates.iter().map(candidate_value).collect::<Vec<_>>(),
+    });
+    if !context.output.json {
+        for directory in registry.directories() {
+            let state =
+                directory.fault.as_ref().map_or_else(|| "searched".to_owned(), |fault| fault.cause.clone());
+            context.output.remark(&format!("{}: {state}", directory.path.display()));
+        }
+    }
+    context.output.answer(&value, || match candidates {
+        [] => "no plugin was found; build them with: cargo xtask build-plugins".to_owned(),
+        found => table(["TYPE", "STATE", "VERSION", "FILE", "DESCRIPTION"], found.iter().map(candidate_row)),
+    })
+}
+
+fn candidate_value(candidate: &Candidate) -> Value {
+    let (state, reason) = state(candidate);
+    let manifest = candidate.manifest.as_ref();
+    let refusal = candidate.refusal();
+    json!({
+        "type": candidate.backend_type,
+        "path": candidate.path,
+        "state": state,
+        "reason": reason,
+        "code": refusal.map(|refusal| refusal.code.as_str()),
+        "next_step": refusal.map(|refusal| refusal.next_step.clone()),
+        "description": manifest.map(|manifest| manifest.description.clone()),
+        "version": manifest.map(|manifest| manifest.plugin_version.clone()),
+        "interface": manifest.map(|manifest| manifest.abi.to_string()),
+        "rustc": manifest.map(|manifest| manifest.rustc_version.clone()),
+        "target": manifest.map(|manifest| manifest.target.clone()),
+    })
+}
+
+fn candidate_row(candidate: &Candidate) -> [String; 5] {
+    let (state, reason) = state(candidate);
+    let manifest = candidate.manifest.as_ref();
+    let described = || manifest.map(|manifest| manifest.description.clone()).unwrap_or_default();
+    [
+        candidate.backend_type.clone().unwrap_or_else(|| "?".to_owned()),
+        state.to_owned(),
+        manifest.map(|manifest| manifest.plugin_version.clone()).unwrap_or_default(),
+        candidate.path.display().to_string(),
+        reason.unwrap_or_else(described),
+    ]
+}
+
+fn state(candidate: &Candidate) -> (&'static str, Option<String>) {
+    match &candidate.verdict {
+        Verdict::Usable => ("usable", None),
+        Verdict::Shadowed { by } => ("shadowed", Some(format!("{} comes first", by.display()))),
+        Verdict::Refused(refusal) => ("refused", Some(format!("{}: {}", refusal.code, refusal.cause))),
+    }
+}
