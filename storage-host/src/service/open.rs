@@ -111,7 +111,7 @@ pub async fn open(loaded: &Loaded) -> Result<SimpleStorageService> {
     let default_quota =
         Quota { max_bytes: config.default_quota.max_bytes, max_files: config.default_quota.max_files };
     let options = CatalogOptions { default_quota, ..CatalogOptions::default() };
-    let catalog = catalog::open(&config.catalog_url, options).await?;
+    let catalog = catalog::open(&config.catalog_url, options)?;
     let public_url = config.http.public_url.clone().unwrap_or_else(|| format!("http://{}", config.http.bind));
     Ok(SimpleStorageService::new(manager, catalog, config.links.clone(), public_url))
 }
