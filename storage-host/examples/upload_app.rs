@@ -20,18 +20,21 @@ use bytes::Bytes;
 use serde_json::json;
 use storage_core::{Error, ErrorKind};
 use storage_host::catalog::{FileId, UserId};
-use storage_host::service::{Metadata, SimpleStorageService, Storage};
+use storage_host::http::{HttpState, Options, link_router};
+use storage_host::service::{self, Metadata, SimpleStorageService, Storage};
 
 const ADDRESS: &str = "127.0.0.1:3000";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let storage = Storage::builder().set("STORAGE_PUBLIC_URL", format!("http://{ADDRESS}")).open().await?;
+    let loaded = Storage::builder().set("STORAGE_PUBLIC_URL", format!("http://{ADDRESS}")).load()?;
+    let storage = service::open(&loaded).await?;
+    let links = link_router(HttpState::new(Options::from(&loaded.config), storage.clone())?);
     let app = Router::new()
         .route("/upload", post(upload_file))
         .route("/download/{file_id}", get(download_file))
         .with_state(storage.clone())
-        .merge(storage_host::http::link_router(storage.clone()));
+        .merge(links);
     let listener = tokio::net::TcpListener::bind(ADDRESS).await.context("the address is in use")?;
     axum::serve(listener, app).with_graceful_shutdown(interrupted()).await?;
     storage.close().await.context("closing the storage")

@@ -46,14 +46,23 @@ const MAX_JSON_BYTES: usize = 256 * 1024;
 pub fn router(state: HttpState) -> Router {
     let (routes, document) = routes(&state).split_for_parts();
     let json = openapi::Document::new(&document);
-    routes
+    let routes = routes
         .merge(openapi::pages(json))
         .fallback(error::route_not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES))
-        // Requests go through this layer first and last, so that every answer has an id and every error a body.
-        .layer(axum::middleware::from_fn_with_state(state.clone(), middleware::envelope))
-        .with_state(state)
+        .layer(DefaultBodyLimit::max(MAX_JSON_BYTES));
+    enveloped(routes, state)
+}
+
+/// The one route that answers to signed links, for programs that embed the service behind routes of their own.
+pub fn link_router(state: HttpState) -> Router {
+    let (routes, _) = links::router().split_for_parts();
+    enveloped(routes, state)
+}
+
+/// Requests go through this layer first and last, so that every answer has an id and every error a body.
+fn enveloped(routes: Router<HttpState>, state: HttpState) -> Router {
+    routes.layer(axum::middleware::from_fn_with_state(state.clone(), middleware::envelope)).with_state(state)
 }
 
 /// The routes that the document describes.
