@@ -85,10 +85,19 @@ fn execute(step: Step, filter: &[String]) -> Result<Outcome> {
         Step::Tidy => tidy::report(&tidy::check(&workspace::root())?),
         Step::Clippy => {
             // The flag goes to the workspace's own crates only; RUSTFLAGS would rebuild everything.
-            succeeds(cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?
+            succeeds(cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--keep-going",
+                "--",
+                "-D",
+                "warnings",
+            ]))?
         }
         Step::Doc => {
-            let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
+            let mut doc =
+                cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--keep-going"]);
             let flags = env::var("RUSTDOCFLAGS").unwrap_or_default();
             doc.env("RUSTDOCFLAGS", format!("{flags} -D warnings"));
             succeeds(doc)?
