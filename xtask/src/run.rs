@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::staging;
 use crate::workspace::{self, Plugin};
@@ -43,9 +43,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 }
 
 /// Gives a first run a `.env` to edit. An existing file is never touched, and one who configures
-/// through the environment gets none.
+/// through the environment or a `storage.toml` gets none.
 fn create_env_file(root: &Path) -> Result<()> {
-    if env::var_os("PRIMARY_BACKEND").is_some() || root.join("storage.toml").try_exists()? {
+    let elsewhere = ["PRIMARY_BACKEND", "STORAGE_CONFIG"].iter().any(|name| env::var_os(name).is_some());
+    if elsewhere || root.join("storage.toml").try_exists()? {
         return Ok(());
     }
     if copy_if_absent(&root.join(".env.example"), &root.join(".env"))? {
@@ -71,18 +72,9 @@ fn copy_if_absent(example: &Path, target: &Path) -> Result<bool> {
 
 /// Everything in which a backend type may be named, as one text.
 fn configuration(root: &Path) -> Result<String> {
-    const NAMES: [&str; 2] = ["PRIMARY_BACKEND", "BACKENDS_CONFIG"];
-    let mut texts = Vec::new();
-    let env_file = root.join(".env");
-    let env_text = read_if_present(&env_file)?;
-    for entry in dotenvy::from_read_iter(env_text.as_bytes()) {
-        let (name, value) = entry.map_err(|_| env_file_fault(&env_file, &env_text))?;
-        if NAMES.contains(&name.as_str()) && env::var_os(&name).is_none() {
-            texts.push(value);
-        }
-    }
-    texts.extend(NAMES.iter().filter_map(|name| env::var(name).ok()));
-    texts.push(read_if_present(&root.join("storage.toml"))?);
+    let file = env::var_os("STORAGE_CONFIG").unwrap_or_else(|| "storage.toml".into());
+    let mut texts = vec![read_if_present(&root.join(".env"))?, read_if_present(&root.join(file))?];
+    texts.extend(["PRIMARY_BACKEND", "BACKENDS_CONFIG"].iter().filter_map(|name| env::var(name).ok()));
     Ok(texts.join("\n"))
 }
 
@@ -93,24 +85,16 @@ fn read_if_present(path: &Path) -> Result<String> {
     }
 }
 
-/// Says where `.env` is wrong. The parser's own message quotes the line, and so perhaps a secret.
-fn env_file_fault(env_file: &Path, text: &str) -> anyhow::Error {
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let fails = |count: &usize| {
-        dotenvy::from_read_iter(lines[..*count].concat().as_bytes()).any(|entry| entry.is_err())
-    };
-    // The first line from which on the file stays unreadable: a quoted value may span several.
-    let line = (1..=lines.len()).rev().take_while(fails).last().unwrap_or(lines.len());
-    anyhow!("{} line {line} is not of the form NAME=value; quote values that hold spaces", env_file.display())
-}
-
 /// The plugins whose type occurs in the configuration as a word; the default's when none does.
 ///
 /// Building one too many costs a little time. Judging the configuration is the host's work: it names
 /// what is wrong better than this could.
 fn needed_plugins(plugins: &[Plugin], configuration: &str) -> Vec<Plugin> {
-    let words: Vec<&str> =
-        configuration.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').collect();
+    let words: Vec<&str> = configuration
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-'))
+        .collect();
     let named = |wanted: &dyn Fn(&Plugin) -> bool| -> Vec<Plugin> {
         plugins.iter().filter(|plugin| wanted(plugin)).cloned().collect()
     };
@@ -121,10 +105,10 @@ fn needed_plugins(plugins: &[Plugin], configuration: &str) -> Vec<Plugin> {
 fn print_next_steps(host: &Path, root: &Path) -> io::Result<()> {
     let host = host.strip_prefix(root).unwrap_or(host).display();
     let mut stderr = io::stderr().lock();
-    writeln!(stderr, "\nStarting the service; Ctrl-C stops it. It prints its address when it is ready.")?;
-    writeln!(stderr, "Nothing is anonymous: make yourself a key in a second terminal with\n")?;
-    writeln!(stderr, "    {host} keys create --name first-light\n")?;
-    writeln!(stderr, "and follow the quick start in README.md to save a file.\n")
+    writeln!(stderr, "\nStarting the service. It prints its address when it is ready; Ctrl-C stops it.")?;
+    writeln!(stderr, "Nothing is anonymous: in a second terminal, make a key with\n")?;
+    writeln!(stderr, "    export KEY=$({host} keys create first-light)\n")?;
+    writeln!(stderr, "and save a file with the curl lines of README.md.\n")
 }
 
 /// Lets the service take this process's place, so that signals and the exit code are its own.
@@ -163,6 +147,11 @@ mod tests {
             ["aws_s3", "local"]
         );
         assert_eq!(needed("type = \"gcs\"\nname = \"minio_cold\""), ["gcs"], "only whole words count");
+        assert_eq!(
+            needed("# PRIMARY_BACKEND=gcs\nPRIMARY_BACKEND=minio"),
+            ["minio"],
+            "comments do not count"
+        );
     }
 
     #[test]
@@ -180,15 +169,5 @@ mod tests {
         fs::write(&target, "PRIMARY_BACKEND=minio\n").expect("an edit");
         assert!(!copy_if_absent(&example, &target).expect("no second copy"));
         assert_eq!(fs::read_to_string(&target).expect("reading"), "PRIMARY_BACKEND=minio\n");
-    }
-
-    #[test]
-    fn a_malformed_env_file_is_reported_by_line_and_never_quoted() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let text = "# two words\nA=\"1\n2\"\nMINIO_SECRET_KEY=two words\nB=3\n";
-        fs::write(dir.path().join(".env"), text).expect("the file");
-        let error = format!("{:#}", configuration(dir.path()).expect_err("the fourth line is wrong"));
-        assert!(error.contains(".env line 4"), "{error}");
-        assert!(!error.contains("two words"), "{error}");
     }
 }
