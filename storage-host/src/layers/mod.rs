@@ -1,7 +1,7 @@
 //! What the host adds to every call of a backend: context, tracing, limits, repetition, time bounds.
 //!
 //! The manager wraps each backend that it opens with [`wrap`]; everything above sees a [`Backend`] and
-//! cannot tell. A layer says in one place, [`Layer::around`], what it does to a call; [`Layered`] is the
+//! cannot tell. A layer says in one place, `Layer::around`, what it does to a call; `Layered` is the
 //! only type that spells out the operations. No layer knows of users, files or other backends.
 
 mod concurrency;

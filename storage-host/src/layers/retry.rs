@@ -54,8 +54,13 @@ impl Layer for Retry {
             .adjust(|error, pause| pause.and_then(|pause| stretch(pause, error.retry())))
             .notify(|error, pause| {
                 attempts += 1;
-                let pause_ms = pause.as_millis();
-                tracing::debug!(operation = call.operation, attempt = attempts, pause_ms, error = %error.report(), "retrying");
+                tracing::debug!(
+                    operation = call.operation,
+                    attempt = attempts,
+                    pause_ms = pause.as_millis(),
+                    error = %error.report(),
+                    "repeating a call"
+                );
             })
             .await;
         answer.map_err(|error| give_up(error, attempts))

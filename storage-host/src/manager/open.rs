@@ -65,32 +65,17 @@ impl StorageManager {
             backends.insert(name, slot);
         }
 
-        match primary {
-            Some(primary) if faults.is_empty() => {
-                let reopening = waiting.into_iter().map(|(slot, opening, diagnosis)| {
-                    tracing::warn!(backend = opening.request.name, code = %diagnosis.code, next_step = diagnosis.next_step,
-                        "starting without a backend; files that lie on it cannot be read: {}", diagnosis.cause);
-                    let opening = Arc::new(opening);
-                    let again = move || {
-                        let opening = opening.clone();
-                        async move { opening.open().await }
-                    };
-                    AbortOnDropHandle::new(tokio::spawn(reopen(slot, again)))
-                });
-                Ok(Self { primary, reopening: reopening.collect(), backends })
-            }
-            _ => {
-                // The primary backend is among those that wait, or there are other faults: then the others that
-                // wait, though no reason to stop, are told with them.
-                faults.extend(waiting.into_iter().map(|(.., diagnosis)| diagnosis));
-                for named in backends.values().filter_map(|slot| slot.get()) {
-                    if let Err(error) = named.backend.close().await {
-                        tracing::warn!(error = %error.report(), "a backend did not close");
-                    }
-                }
-                Err(Diagnoses::new(faults))
-            }
+        if let Some(primary) = primary
+            && faults.is_empty()
+        {
+            let reopening = waiting.into_iter().map(|(slot, opening, why)| keep_trying(slot, opening, &why));
+            return Ok(Self { primary, reopening: reopening.collect(), backends });
         }
+        // The primary backend is among those that wait, or there are other faults: then the others that wait,
+        // though no reason to stop, are told with them.
+        faults.extend(waiting.into_iter().map(|(.., diagnosis)| diagnosis));
+        close_all(&backends).await;
+        Err(Diagnoses::new(faults))
     }
 }
 
@@ -167,6 +152,32 @@ impl Opening {
         tracing::info!(backend = %name, backend_type = info.backend_type, location = info.location, "opened a backend");
         Ok(Arc::new(NamedBackend { name: name.clone(), backend: layers::wrap(name, backend, &self.calls) }))
     }
+}
+
+/// Closes what was opened in vain.
+async fn close_all(backends: &BTreeMap<String, Arc<Slot>>) {
+    for named in backends.values().filter_map(|slot| slot.get()) {
+        if let Err(error) = named.backend.close().await {
+            tracing::warn!(error = %error.report(), "a backend did not close");
+        }
+    }
+}
+
+/// Says that a backend is missing, and tries to open it from now on.
+fn keep_trying(slot: Arc<Slot>, opening: Opening, why: &Diagnosis) -> AbortOnDropHandle<()> {
+    tracing::warn!(
+        backend = opening.request.name,
+        code = %why.code,
+        next_step = why.next_step,
+        "starting without a backend; files that lie on it cannot be read: {}",
+        why.cause
+    );
+    let opening = Arc::new(opening);
+    let open = move || {
+        let opening = opening.clone();
+        async move { opening.open().await }
+    };
+    AbortOnDropHandle::new(tokio::spawn(reopen(slot, open)))
 }
 
 /// Tries to open a backend until it opens.
