@@ -1,0 +1,45 @@
+//! Runs the conformance suite against every backend of this workspace.
+//!
+//! `cargo test -p storage-tests --test conformance -- local::save` runs a part of it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use storage_tests::conformance::{self, Case, Plan};
+use storage_tests::target::{self, Instance, Target};
+use tokio::runtime::Runtime;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::from_args();
+    let runtime = Arc::new(Runtime::new()?);
+    let mut trials = Vec::new();
+    for target in targets() {
+        let instance = Arc::new(runtime.block_on(target.open())?);
+        trials.extend(conformance::all().into_iter().map(|case| trial(case, &instance, &runtime)));
+    }
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+fn targets() -> Vec<Target> {
+    vec![target::memory(), target::memory_bare(), target::memory_limited()]
+}
+
+/// A trial says by its kind when it checks that a family is refused instead of that it works.
+fn trial(case: Case, instance: &Arc<Instance>, runtime: &Arc<Runtime>) -> Trial {
+    let name = format!("{}::{}", instance.target().name(), case.name);
+    let plan = case.plan(instance);
+    let kind = match &plan {
+        Plan::Counter(capability) => format!("{} is refused", capability.names().join(", ")),
+        Plan::Check | Plan::Ignore(_) => String::new(),
+    };
+    let (instance, runtime) = (Arc::clone(instance), Arc::clone(runtime));
+    let run = move || -> Result<Completion, Failed> {
+        if let Plan::Ignore(reason) = plan {
+            return Ok(Completion::ignored_with(reason));
+        }
+        runtime.block_on(case.run(instance));
+        Ok(Completion::Completed)
+    };
+    Trial::ignorable_test(name, run).with_kind(kind)
+}
