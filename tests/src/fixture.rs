@@ -15,7 +15,7 @@ pub const MAX_CHUNK_BYTES: u64 = 1024 * 1024;
 
 /// A prime, so that no multiple of a chunk's size is one of the period: a chunk that is lost, doubled or
 /// out of its place is always seen.
-const PERIOD: u64 = 1_048_573;
+const PERIOD: u64 = 2_097_143;
 
 /// One period of noise, and a chunk more, so that a chunk may start anywhere in the period.
 static NOISE: LazyLock<Bytes> = LazyLock::new(|| {

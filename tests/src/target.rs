@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use futures_util::future::BoxFuture;
 use storage_core::memory::MemoryBackend;
-use storage_core::{Backend, Capabilities, Limits};
+use storage_core::{Backend, Capabilities, ConfigValues, Error, ErrorKind, Limits, OpenRequest};
 use tempfile::TempDir;
+
+use crate::plugins::plugin_path;
 
 type Open = dyn Fn(PathBuf) -> BoxFuture<'static, storage_core::Result<Arc<dyn Backend>>> + Send + Sync;
 
@@ -108,6 +110,47 @@ pub fn memory_limited() -> Target {
             ..backend.info().limits.clone()
         };
         backend.with_limits(limits)
+    })
+}
+
+/// The reference backend through the plugin boundary, which must change nothing.
+pub fn memory_plugin() -> Target {
+    plugin("memory_plugin", "memory", false, |_folder| Vec::new())
+}
+
+/// The local disk.
+pub fn local() -> Target {
+    plugin("local", "local", true, |folder| {
+        vec![
+            ("path", folder.join("storage").display().to_string()),
+            ("versioning", "true".to_owned()),
+            // What durability costs is no part of how a backend behaves, and thousands of files are saved here.
+            ("fsync", "false".to_owned()),
+        ]
+    })
+}
+
+/// A plugin that the build made, opened with the values that `configure` gives.
+fn plugin(
+    name: &'static str,
+    file: &'static str,
+    keeps_content: bool,
+    configure: fn(&Path) -> Vec<(&'static str, String)>,
+) -> Target {
+    Target::new(name, keeps_content, move |folder| async move {
+        let host = tokio::runtime::Handle::current();
+        let module = storage_core::abi::load(&plugin_path(file)).map_err(|error| {
+            Error::new(ErrorKind::PluginLoad, "the plugin cannot be loaded").with_source(error)
+        })?;
+        let module = module.polling_bodies_within(move |run| {
+            let _entered = host.enter();
+            run();
+        });
+        let mut config = ConfigValues::new();
+        for (key, value) in configure(&folder) {
+            config.set(key, value, "the conformance suite");
+        }
+        module.open(OpenRequest { name: name.to_owned(), config, ..OpenRequest::default() }).await
     })
 }
 

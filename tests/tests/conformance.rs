@@ -22,7 +22,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn targets() -> Vec<Target> {
-    vec![target::memory(), target::memory_bare(), target::memory_limited()]
+    vec![target::memory(), target::memory_bare(), target::memory_limited(), target::memory_plugin()]
 }
 
 /// A trial says by its kind when it checks that a family is refused instead of that it works.

@@ -81,11 +81,12 @@ impl Checked {
 
     /// Saves many small objects, several at once.
     pub(super) fn save_all(&self, names: impl IntoIterator<Item = String>) -> BoxFuture<'_, ()> {
-        let keys: Vec<_> = names.into_iter().map(|name| self.key(&name)).collect();
-        Box::pin(async move {
-            let saves = keys.iter().map(|key| async move { self.save(key, Content::new(1, 10)).await });
-            stream::iter(saves).buffer_unordered(16).map(drop).collect::<()>().await;
-        })
+        let one = |name: String| {
+            let (checked, key) = (self.clone(), self.key(&name));
+            async move { drop(checked.save(&key, Content::new(1, 10)).await) }
+        };
+        let saves: Vec<_> = names.into_iter().map(one).collect();
+        Box::pin(stream::iter(saves).buffer_unordered(16).collect())
     }
 
     /// The key holds this content, whole.
