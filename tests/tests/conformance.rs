@@ -22,7 +22,13 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn targets() -> Vec<Target> {
-    vec![target::memory(), target::memory_bare(), target::memory_limited(), target::memory_plugin()]
+    vec![
+        target::memory(),
+        target::memory_bare(),
+        target::memory_limited(),
+        target::memory_plugin(),
+        target::local(),
+    ]
 }
 
 /// A trial says by its kind when it checks that a family is refused instead of that it works.

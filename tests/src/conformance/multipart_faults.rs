@@ -66,11 +66,11 @@ impl Begun {
     async fn refuses(self, parts: Vec<Part>) {
         refused(self.checked.complete(&self.key, &self.upload, parts).await, ErrorKind::InvalidArgument);
         self.checked.is_missing(&self.key).await;
-        self.is_usable().await;
+        self.can_be_completed().await;
     }
 
     /// The upload can be completed with the parts that were sent first.
-    async fn is_usable(self) {
+    async fn can_be_completed(self) {
         let parts = self.parts.clone();
         self.checked.complete(&self.key, &self.upload, parts).await.expect("the upload is still open");
         holds_pieces(&self.checked, &self.key, &[self.piece(1), self.piece(2)]).await;
@@ -122,7 +122,7 @@ async fn an_upload_of_another_key_is_not_found(checked: Checked) {
     let other = checked.key("other");
     is_gone(&checked, &other, &begun.upload, begun.parts.clone()).await;
     assert!(!checked.backend.abort_multipart(&other, &begun.upload).await.expect("a success").existed);
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
 
 async fn a_part_number_out_of_bounds_is_refused(checked: Checked) {
@@ -213,13 +213,13 @@ async fn a_part_beyond_the_limit_is_refused(checked: Checked) {
         checked.part(&begun.key, &begun.upload, 4, Content::new(1, limit)).await;
         assert_eq!(begun.listed().await, [1, 2, 4]);
     }
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
 
 async fn more_parts_than_the_limit_are_refused(checked: Checked) {
     let limit = checked.backend.info().limits.max_parts.filter(|limit| *limit <= 100);
     let begun = begun(&checked).await;
-    let Some(limit) = limit else { return begun.is_usable().await };
+    let Some(limit) = limit else { return begun.can_be_completed().await };
     let mut parts = begun.parts.clone();
     for number in 3..=limit + 1 {
         parts.push(checked.part(&begun.key, &begun.upload, number, begun.piece(9)).await);
@@ -255,7 +255,7 @@ async fn a_part_whose_body_fails_is_not_kept(checked: Checked) {
     let sent = checked.backend.upload_part(&begun.key, &begun.upload, 3, body, PartOptions::default());
     refused(sent.await, ErrorKind::Corrupted);
     assert_eq!(begun.listed().await, [1, 2]);
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
 
 async fn a_part_of_another_length_is_not_kept(checked: Checked, size_bytes: u64, declared_bytes: u64) {
@@ -264,7 +264,7 @@ async fn a_part_of_another_length_is_not_kept(checked: Checked, size_bytes: u64,
     let sent = checked.backend.upload_part(&begun.key, &begun.upload, 3, body, PartOptions::default());
     refused(sent.await, ErrorKind::LengthMismatch);
     assert_eq!(begun.listed().await, [1, 2]);
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
 
 async fn a_part_that_is_too_short_is_not_kept(checked: Checked) {
@@ -285,7 +285,7 @@ async fn a_part_whose_call_is_dropped_is_not_kept(checked: Checked) {
         () = taken.notified() => {}
     }
     assert_eq!(begun.listed().await, [1, 2]);
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
 
 async fn a_failed_part_leaves_the_former(checked: Checked) {
@@ -294,7 +294,7 @@ async fn a_failed_part_leaves_the_former(checked: Checked) {
     let body = Content::new(9, 900_000).body_that_fails(800_000, error);
     let sent = checked.backend.upload_part(&begun.key, &begun.upload, 2, body, PartOptions::default());
     refused(sent.await, ErrorKind::Corrupted);
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
 
 fn only_sha256(content: Content) -> Checksums {
@@ -317,7 +317,7 @@ async fn a_wrong_digest_of_a_part_is_not_ignored(checked: Checked) {
     } else {
         assert_eq!(begun.listed().await, [1, 2]);
     }
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
 
 async fn a_wrong_digest_of_the_whole_is_not_ignored(checked: Checked) {
@@ -347,5 +347,5 @@ async fn a_failed_completion_leaves_the_old_content(checked: Checked) {
     let answer = checked.complete(&begun.key, &begun.upload, Vec::new()).await;
     refused(answer, ErrorKind::InvalidArgument);
     checked.holds(&begun.key, Content::new(50, 500)).await;
-    begun.is_usable().await;
+    begun.can_be_completed().await;
 }
