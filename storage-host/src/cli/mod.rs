@@ -33,7 +33,7 @@ use output::Output;
 /// The provider is a plugin that .env names (PRIMARY_BACKEND=local); see `storage config show` for every setting and
 /// where it comes from.
 #[derive(Debug, Parser)]
-#[command(name = "storage", version, arg_required_else_help = true, propagate_version = true, after_help = exit::HELP)]
+#[command(name = "storage", version, arg_required_else_help = true, after_help = exit::HELP)]
 struct Cli {
     /// Reads this configuration file in place of storage.toml
     #[arg(long, global = true, value_name = "FILE")]

@@ -13,6 +13,8 @@ use storage_core::{
 };
 
 use super::context::Context;
+use crate::manager::NamedBackend;
+use crate::service::remove_object;
 
 /// The size of the object: more than one chunk of a stream.
 const SIZE_BYTES: usize = 1024 * 1024 + 17;
@@ -45,6 +47,7 @@ impl Test {
         };
         let key = ObjectKey::new(format!("storage-self-test/{}/object.bin", uuid::Uuid::now_v7()))?;
         let trial = Trial {
+            named: named.clone(),
             backend: named.backend.clone(),
             content: content(),
             copy: ObjectKey::new(format!("{key}-copy"))?,
@@ -82,6 +85,7 @@ fn content() -> Vec<u8> {
 }
 
 struct Trial {
+    named: Arc<NamedBackend>,
     backend: Arc<dyn Backend>,
     key: ObjectKey,
     copy: ObjectKey,
@@ -182,11 +186,11 @@ impl Trial {
     }
 
     async fn delete(&self) -> Result<()> {
-        self.backend.delete(&self.copy, DeleteOptions::default()).await?;
-        expect(
-            self.backend.delete(&self.key, DeleteOptions::default()).await?.existed,
-            "there was nothing to delete",
-        )
+        let deleted = self.backend.delete(&self.key, DeleteOptions::default()).await?;
+        // Whatever else was left goes too: the copy, and versions that the backend keeps.
+        remove_object(&self.named, &self.copy).await?;
+        remove_object(&self.named, &self.key).await?;
+        expect(deleted.existed, "there was nothing to delete")
     }
 
     async fn gone(&self) -> Result<()> {

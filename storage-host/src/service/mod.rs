@@ -30,6 +30,7 @@ use crate::manager::StorageManager;
 
 pub use link::LINK_PATH;
 pub use naming::{MAX_FILENAME_BYTES, check_filename, content_disposition};
+pub(crate) use objects::remove_object;
 pub use open::{Storage, StorageBuilder, open};
 pub use reconcile::{
     BackendFindings, BackendRebuild, FsckOptions, FsckReport, MissingObject, RebuildReport, WrongSize,

@@ -18,7 +18,7 @@ const BATCH: u32 = 500;
 
 /// Removes an object for good: with the versions that the backend keeps of it, since the key is never used again
 /// and the catalog is what keeps versions.
-pub(super) async fn remove_object(named: &NamedBackend, key: &ObjectKey) -> Result<()> {
+pub(crate) async fn remove_object(named: &NamedBackend, key: &ObjectKey) -> Result<()> {
     let backend = &named.backend;
     backend.delete(key, DeleteOptions::default()).await?;
     if !backend.info().capabilities.has(Capabilities::VERSIONS) {
