@@ -1,8 +1,10 @@
 //! What the tests of the storage service share: the conformance suite, the backends that it is run
-//! against, and content to save.
+//! against, hosts to talk to, and content to save.
 
 pub mod conformance;
 pub mod examples;
+pub mod faulty;
 pub mod fixture;
+pub mod http_host;
 pub mod plugins;
 pub mod target;

@@ -11,7 +11,6 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt as _;
-use http_body_util::LengthLimitError;
 use hyper::body::{Frame, SizeHint};
 use storage_core::{ByteStream, Error, ErrorKind, correlation};
 use tokio::time::{Instant, Sleep};
@@ -82,9 +81,6 @@ pub(super) fn read_problem(error: &(dyn StdError + 'static)) -> Problem {
     while let Some(cause) = next {
         if let Some(idle) = cause.downcast_ref::<Idle>() {
             return Problem::new(Code::RequestTimeout).detail(idle.to_string());
-        }
-        if cause.is::<LengthLimitError>() {
-            return Problem::new(Code::TooLarge).detail("the body is larger than this route takes");
         }
         next = cause.source();
     }

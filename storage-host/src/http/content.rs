@@ -45,6 +45,7 @@ struct ContentQuery {
     version: Option<FileVersionId>,
     /// Whether a browser saves the file or shows it.
     #[serde(default)]
+    #[param(inline)]
     disposition: Disposition,
 }
 

@@ -303,6 +303,20 @@ impl Problem {
 /// The context entry by which the service tells the code of a refusal more precisely than by its kind.
 const CODE: &str = "code";
 
+/// Facts of a client's own request and quota.
+const OWN_FACTS: &[&str] = &[
+    "actual_sha256",
+    "expected_sha256",
+    "limit_bytes",
+    "limit_files",
+    "received_bytes",
+    "requested_bytes",
+    "requested_files",
+    "size_bytes",
+    "used_bytes",
+    "used_files",
+];
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let code = match error.context().find(|(name, _)| *name == CODE) {
@@ -313,14 +327,14 @@ impl From<Error> for Problem {
         let mut problem = Problem::new(code);
         if code.status().is_client_error() {
             problem = problem.detail(error.message());
-            // What a backend adds (bucket names, paths) is not the client's business.
-            if error.backend().is_none() {
-                problem.0.context = error
-                    .context()
-                    .filter(|(name, _)| *name != CODE)
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .collect();
-            }
+            // What a backend adds (bucket names, paths) is not the client's business. An error of a body that the
+            // backend was reading has passed through it and still tells of the client's own request.
+            let passed_backend = error.backend().is_some();
+            problem.0.context = error
+                .context()
+                .filter(|(name, _)| *name != CODE && (!passed_backend || OWN_FACTS.contains(name)))
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect();
         }
         match code {
             Code::Unauthenticated => problem = problem.challenge(),
@@ -383,6 +397,19 @@ mod tests {
     }
 
     #[test]
+    fn the_page_for_users_explains_every_code_with_its_status() {
+        let page = include_str!("../../../docs/http-api.md");
+        for code in Code::ALL {
+            let row = format!("| `{}` | {} |", code.name(), code.status().as_u16());
+            assert!(page.contains(&row), "docs/http-api.md lacks the row {row}");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `") && line.matches(" | ").count() == 2);
+        let codes =
+            rows.filter(|row| row.split(" | ").nth(1).is_some_and(|cell| cell.parse::<u16>().is_ok()));
+        assert_eq!(codes.count(), Code::ALL.len(), "docs/http-api.md explains a code that is none");
+    }
+
+    #[test]
     fn a_kind_keeps_its_name_over_http_unless_it_is_a_fault_within() {
         let hidden = [
             ErrorKind::NotModified,
@@ -419,9 +446,11 @@ mod tests {
         let answer = body(error, false);
         assert_eq!(answer["status"], 403);
         assert_eq!(answer["context"]["limit"], "10");
-        let error =
-            Error::new(ErrorKind::TooLarge, "too large").with_backend("hot").with_context("bucket", "b");
-        assert_eq!(body(error, false)["context"], serde_json::Value::Null);
+        let error = Error::new(ErrorKind::TooLarge, "too large")
+            .with_backend("hot")
+            .with_context("bucket", "b")
+            .with_context("limit_bytes", 10);
+        assert_eq!(body(error, false)["context"], serde_json::json!({"limit_bytes": "10"}));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use axum::extract::path::ErrorKind as PathErrorKind;
 use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -74,6 +75,11 @@ where
         }
         match axum::Json::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
+            Err(JsonRejection::BytesRejection(rejection))
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE =>
+            {
+                Err(Problem::new(Code::TooLarge).detail("the body is larger than this route takes"))
+            }
             Err(JsonRejection::BytesRejection(rejection)) => Err(read_problem(&rejection)),
             Err(JsonRejection::MissingJsonContentType(_)) => {
                 Err(Problem::new(Code::UnsupportedMediaType).detail("send Content-Type: application/json"))

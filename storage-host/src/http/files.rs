@@ -60,9 +60,11 @@ struct ListQuery {
     prefix: String,
     /// By what to sort.
     #[serde(default)]
+    #[param(inline)]
     sort: Sort,
     /// In which direction.
     #[serde(default)]
+    #[param(inline)]
     order: Order,
     /// `next_cursor` of the page before; everything else must be as it was there.
     cursor: Option<String>,

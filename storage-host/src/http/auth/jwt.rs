@@ -62,15 +62,11 @@ impl TokenVerifier {
             required.push("aud");
         }
         validation.set_required_spec_claims(&required);
-        let user_claim = match config.jwt_user_claim.as_str() {
-            "" => "sub",
-            claim => claim,
-        };
         Ok(Some(Self {
             secret: secret.map(DecodingKey::from_secret),
             key_set: config.jwks_url.as_deref().map(KeySet::new).transpose()?,
             validation,
-            user_claim: user_claim.to_owned(),
+            user_claim: config.jwt_user_claim.clone(),
         }))
     }
 
