@@ -1,7 +1,7 @@
 //! The mirror of [`crate::Backend`], method for method. `info` crosses once, when the backend opens.
 
 use abi_stable::sabi_trait;
-use abi_stable::std_types::{ROption, RString, RVec};
+use abi_stable::std_types::{ROption, RStr, RString, RVec};
 use async_ffi::FfiFuture;
 
 use super::stream::AbiBody;
@@ -20,30 +20,34 @@ pub(crate) trait AbiBackend: Send + Sync {
     fn save(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         body: AbiBody,
         options: AbiSaveOptions,
     ) -> Answer<AbiSaveResult>;
-    fn retrieve(&self, call: AbiCall, key: RString, options: AbiRetrieveOptions) -> Answer<AbiRetrieved>;
-    fn delete(&self, call: AbiCall, key: RString, options: AbiDeleteOptions) -> Answer<AbiDeleteResult>;
+    fn retrieve(&self, call: AbiCall, key: RStr<'_>, options: AbiRetrieveOptions) -> Answer<AbiRetrieved>;
+    fn delete(&self, call: AbiCall, key: RStr<'_>, options: AbiDeleteOptions) -> Answer<AbiDeleteResult>;
     fn delete_many(&self, call: AbiCall, keys: RVec<RString>) -> Answer<RVec<Outcome<AbiDeleteResult>>>;
-    fn exists(&self, call: AbiCall, key: RString) -> Answer<bool>;
-    fn get_metadata(&self, call: AbiCall, key: RString, options: AbiMetadataOptions)
-    -> Answer<AbiObjectMeta>;
+    fn exists(&self, call: AbiCall, key: RStr<'_>) -> Answer<bool>;
+    fn get_metadata(
+        &self,
+        call: AbiCall,
+        key: RStr<'_>,
+        options: AbiMetadataOptions,
+    ) -> Answer<AbiObjectMeta>;
     fn list_files(&self, call: AbiCall, options: AbiListOptions) -> Answer<AbiListPage>;
     fn copy(
         &self,
         call: AbiCall,
-        from: RString,
-        to: RString,
+        from: RStr<'_>,
+        to: RStr<'_>,
         options: AbiCopyOptions,
     ) -> Answer<AbiSaveResult>;
     fn presign(&self, call: AbiCall, request: AbiPresignRequest) -> Answer<AbiPresignedUrl>;
-    fn begin_multipart(&self, call: AbiCall, key: RString, options: AbiSaveOptions) -> Answer<RString>;
+    fn begin_multipart(&self, call: AbiCall, key: RStr<'_>, options: AbiSaveOptions) -> Answer<RString>;
     fn upload_part(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         upload: RString,
         number: u32,
         body: AbiBody,
@@ -52,27 +56,27 @@ pub(crate) trait AbiBackend: Send + Sync {
     fn complete_multipart(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         upload: RString,
         parts: RVec<AbiPart>,
         options: AbiCompleteOptions,
     ) -> Answer<AbiSaveResult>;
-    fn abort_multipart(&self, call: AbiCall, key: RString, upload: RString) -> Answer<AbiAbortResult>;
+    fn abort_multipart(&self, call: AbiCall, key: RStr<'_>, upload: RString) -> Answer<AbiAbortResult>;
     fn list_parts(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         upload: RString,
         options: AbiListPartsOptions,
     ) -> Answer<AbiPartPage>;
     fn list_uploads(&self, call: AbiCall, options: AbiListUploadsOptions) -> Answer<AbiUploadPage>;
     fn list_versions(&self, call: AbiCall, options: AbiListVersionsOptions) -> Answer<AbiVersionPage>;
-    fn set_tier(&self, call: AbiCall, key: RString, tier: u32, options: AbiSetTierOptions) -> Answer<()>;
-    fn restore(&self, call: AbiCall, key: RString, options: AbiRestoreOptions) -> Answer<()>;
+    fn set_tier(&self, call: AbiCall, key: RStr<'_>, tier: u32, options: AbiSetTierOptions) -> Answer<()>;
+    fn restore(&self, call: AbiCall, key: RStr<'_>, options: AbiRestoreOptions) -> Answer<()>;
     fn restore_status(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         version: ROption<RString>,
     ) -> Answer<AbiRestoreStatus>;
     fn apply_lifecycle(&self, call: AbiCall, rules: RVec<AbiLifecycleRule>) -> Answer<AbiLifecycleReport>;

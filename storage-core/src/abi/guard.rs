@@ -119,28 +119,34 @@ impl<F> GuardedFuture<F> {
     }
 }
 
-impl<F: Future<Output = Result<T>>, T: Mirror> Future for GuardedFuture<F>
-where
-    T: Mirror,
-{
+impl<F: Future<Output = Result<T>>, T: Mirror> Future for GuardedFuture<F> {
     type Output = Outcome<T::Abi>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // SAFETY: `future` is not moved out of, only polled in place and dropped in place.
         let this = unsafe { self.get_unchecked_mut() };
         let (guard, slot) = (&this.guard, &mut this.future);
-        let polled = match slot.as_mut() {
+        let polled = guard.run(|| {
+            let Some(future) = slot.as_mut() else {
+                let error = Error::new(ErrorKind::Internal, "an operation was polled after its end");
+                return Poll::Ready(Err(error));
+            };
             // SAFETY: `self` is pinned, and so is its field.
-            Some(future) => guard.run(|| unsafe { Pin::new_unchecked(future) }.poll(cx)),
-            None => Err(Error::new(ErrorKind::Internal, "an operation was polled after its end")),
-        };
-        let answer = match polled {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(answer)) => answer,
-            Err(panic) => Err(panic),
-        };
-        guard.release(slot);
-        Poll::Ready(answer.into_abi())
+            let polled = unsafe { Pin::new_unchecked(future) }.poll(cx);
+            if polled.is_ready() {
+                // Here, and not by `release`, which would enter the runtime once more.
+                *slot = None;
+            }
+            polled
+        });
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(answer)) => Poll::Ready(answer.into_abi()),
+            Err(panic) => {
+                guard.release(slot);
+                Poll::Ready(Err::<T, _>(panic).into_abi())
+            }
+        }
     }
 }
 

@@ -133,16 +133,16 @@ impl Backend for Imported {
 
     async fn save(&self, key: &ObjectKey, body: ByteStream, options: SaveOptions) -> Result<SaveResult> {
         let body = self.body("save", body);
-        receive(self.plugin.save(AbiCall::current(), key.clone().into_abi(), body, options.into_abi())).await
+        receive(self.plugin.save(AbiCall::current(), key.as_str().into(), body, options.into_abi())).await
     }
 
     async fn retrieve(&self, key: &ObjectKey, options: RetrieveOptions) -> Result<Retrieved> {
-        let answer = self.plugin.retrieve(AbiCall::current(), key.clone().into_abi(), options.into_abi());
+        let answer = self.plugin.retrieve(AbiCall::current(), key.as_str().into(), options.into_abi());
         receive::<AbiRetrieved>(answer).await?.into_native()
     }
 
     async fn delete(&self, key: &ObjectKey, options: DeleteOptions) -> Result<DeleteResult> {
-        receive(self.plugin.delete(AbiCall::current(), key.clone().into_abi(), options.into_abi())).await
+        receive(self.plugin.delete(AbiCall::current(), key.as_str().into(), options.into_abi())).await
     }
 
     async fn delete_many(&self, keys: Vec<ObjectKey>) -> Result<Vec<Result<DeleteResult>>> {
@@ -150,12 +150,11 @@ impl Backend for Imported {
     }
 
     async fn exists(&self, key: &ObjectKey) -> Result<bool> {
-        receive(self.plugin.exists(AbiCall::current(), key.clone().into_abi())).await
+        receive(self.plugin.exists(AbiCall::current(), key.as_str().into())).await
     }
 
     async fn get_metadata(&self, key: &ObjectKey, options: MetadataOptions) -> Result<ObjectMeta> {
-        receive(self.plugin.get_metadata(AbiCall::current(), key.clone().into_abi(), options.into_abi()))
-            .await
+        receive(self.plugin.get_metadata(AbiCall::current(), key.as_str().into(), options.into_abi())).await
     }
 
     async fn list_files(&self, options: ListOptions) -> Result<ListPage> {
@@ -163,7 +162,7 @@ impl Backend for Imported {
     }
 
     async fn copy(&self, from: &ObjectKey, to: &ObjectKey, options: CopyOptions) -> Result<SaveResult> {
-        let (from, to) = (from.clone().into_abi(), to.clone().into_abi());
+        let (from, to) = (from.as_str().into(), to.as_str().into());
         receive(self.plugin.copy(AbiCall::current(), from, to, options.into_abi())).await
     }
 
@@ -172,7 +171,7 @@ impl Backend for Imported {
     }
 
     async fn begin_multipart(&self, key: &ObjectKey, options: SaveOptions) -> Result<UploadId> {
-        receive(self.plugin.begin_multipart(AbiCall::current(), key.clone().into_abi(), options.into_abi()))
+        receive(self.plugin.begin_multipart(AbiCall::current(), key.as_str().into(), options.into_abi()))
             .await
     }
 
@@ -185,7 +184,7 @@ impl Backend for Imported {
         options: PartOptions,
     ) -> Result<Part> {
         let (key, upload, body) =
-            (key.clone().into_abi(), upload.clone().into_abi(), self.body("upload_part", body));
+            (key.as_str().into(), upload.clone().into_abi(), self.body("upload_part", body));
         let options = options.into_abi();
         receive(self.plugin.upload_part(AbiCall::current(), key, upload, number, body, options)).await
     }
@@ -197,13 +196,13 @@ impl Backend for Imported {
         parts: Vec<Part>,
         options: CompleteOptions,
     ) -> Result<SaveResult> {
-        let (key, upload, parts) = (key.clone().into_abi(), upload.clone().into_abi(), parts.into_abi());
+        let (key, upload, parts) = (key.as_str().into(), upload.clone().into_abi(), parts.into_abi());
         let options = options.into_abi();
         receive(self.plugin.complete_multipart(AbiCall::current(), key, upload, parts, options)).await
     }
 
     async fn abort_multipart(&self, key: &ObjectKey, upload: &UploadId) -> Result<AbortResult> {
-        let (key, upload) = (key.clone().into_abi(), upload.clone().into_abi());
+        let (key, upload) = (key.as_str().into(), upload.clone().into_abi());
         receive(self.plugin.abort_multipart(AbiCall::current(), key, upload)).await
     }
 
@@ -213,7 +212,7 @@ impl Backend for Imported {
         upload: &UploadId,
         options: ListPartsOptions,
     ) -> Result<PartPage> {
-        let (key, upload) = (key.clone().into_abi(), upload.clone().into_abi());
+        let (key, upload) = (key.as_str().into(), upload.clone().into_abi());
         receive(self.plugin.list_parts(AbiCall::current(), key, upload, options.into_abi())).await
     }
 
@@ -226,17 +225,16 @@ impl Backend for Imported {
     }
 
     async fn set_tier(&self, key: &ObjectKey, tier: Tier, options: SetTierOptions) -> Result<()> {
-        let (key, tier) = (key.clone().into_abi(), tier.into_abi());
+        let (key, tier) = (key.as_str().into(), tier.into_abi());
         receive(self.plugin.set_tier(AbiCall::current(), key, tier, options.into_abi())).await
     }
 
     async fn restore(&self, key: &ObjectKey, options: RestoreOptions) -> Result<()> {
-        receive(self.plugin.restore(AbiCall::current(), key.clone().into_abi(), options.into_abi())).await
+        receive(self.plugin.restore(AbiCall::current(), key.as_str().into(), options.into_abi())).await
     }
 
     async fn restore_status(&self, key: &ObjectKey, version: Option<VersionId>) -> Result<RestoreStatus> {
-        receive(self.plugin.restore_status(AbiCall::current(), key.clone().into_abi(), version.into_abi()))
-            .await
+        receive(self.plugin.restore_status(AbiCall::current(), key.as_str().into(), version.into_abi())).await
     }
 
     async fn apply_lifecycle(&self, rules: Vec<LifecycleRule>) -> Result<LifecycleReport> {

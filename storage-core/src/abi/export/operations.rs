@@ -1,6 +1,6 @@
 //! The operations of an exported backend, one by one: read the arguments, call, write the answer.
 
-use abi_stable::std_types::{ROption, RString, RVec};
+use abi_stable::std_types::{ROption, RStr, RString, RVec};
 use serde_json::Value;
 
 use super::Exported;
@@ -17,7 +17,7 @@ use crate::request::{
 use crate::tiering::{LifecycleRule, RestoreOptions, SetTierOptions, Tier};
 use crate::versions::ListVersionsOptions;
 
-/// Reads an argument that came over the boundary.
+/// Reads an argument that came over the boundary. Keys are read before, since they are borrowed for the call alone.
 macro_rules! read {
     ($($name:ident: $type:ty),+) => { $(let $name = <$type>::from_abi($name)?;)+ };
 }
@@ -30,22 +30,26 @@ impl AbiBackend for Exported {
     fn save(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         body: AbiBody,
         options: AbiSaveOptions,
     ) -> Answer<AbiSaveResult> {
+        let key = ObjectKey::new(key);
         self.run(&call, "save", |backend, _| async move {
-            read!(key: ObjectKey, options: SaveOptions);
+            let key = key?;
+            read!(options: SaveOptions);
             options.validate()?;
             backend.save(&key, body.into_stream()?, options).await
         })
     }
 
-    fn retrieve(&self, call: AbiCall, key: RString, options: AbiRetrieveOptions) -> Answer<AbiRetrieved> {
+    fn retrieve(&self, call: AbiCall, key: RStr<'_>, options: AbiRetrieveOptions) -> Answer<AbiRetrieved> {
+        let key = ObjectKey::new(key);
         self.run(&call, "retrieve", |backend, guard| {
             let guard = guard.clone();
             async move {
-                read!(key: ObjectKey, options: RetrieveOptions);
+                let key = key?;
+                read!(options: RetrieveOptions);
                 let Retrieved { meta, range, body } = backend.retrieve(&key, options).await?;
                 Ok(AbiRetrieved {
                     meta: meta.into_abi(),
@@ -57,9 +61,11 @@ impl AbiBackend for Exported {
         })
     }
 
-    fn delete(&self, call: AbiCall, key: RString, options: AbiDeleteOptions) -> Answer<AbiDeleteResult> {
+    fn delete(&self, call: AbiCall, key: RStr<'_>, options: AbiDeleteOptions) -> Answer<AbiDeleteResult> {
+        let key = ObjectKey::new(key);
         self.run(&call, "delete", |backend, _| async move {
-            read!(key: ObjectKey, options: DeleteOptions);
+            let key = key?;
+            read!(options: DeleteOptions);
             backend.delete(&key, options).await
         })
     }
@@ -71,9 +77,10 @@ impl AbiBackend for Exported {
         })
     }
 
-    fn exists(&self, call: AbiCall, key: RString) -> Answer<bool> {
+    fn exists(&self, call: AbiCall, key: RStr<'_>) -> Answer<bool> {
+        let key = ObjectKey::new(key);
         self.run(&call, "exists", |backend, _| async move {
-            read!(key: ObjectKey);
+            let key = key?;
             backend.exists(&key).await
         })
     }
@@ -81,11 +88,13 @@ impl AbiBackend for Exported {
     fn get_metadata(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         options: AbiMetadataOptions,
     ) -> Answer<AbiObjectMeta> {
+        let key = ObjectKey::new(key);
         self.run(&call, "get_metadata", |backend, _| async move {
-            read!(key: ObjectKey, options: MetadataOptions);
+            let key = key?;
+            read!(options: MetadataOptions);
             backend.get_metadata(&key, options).await
         })
     }
@@ -100,12 +109,14 @@ impl AbiBackend for Exported {
     fn copy(
         &self,
         call: AbiCall,
-        from: RString,
-        to: RString,
+        from: RStr<'_>,
+        to: RStr<'_>,
         options: AbiCopyOptions,
     ) -> Answer<AbiSaveResult> {
+        let (from, to) = (ObjectKey::new(from), ObjectKey::new(to));
         self.run(&call, "copy", |backend, _| async move {
-            read!(from: ObjectKey, to: ObjectKey, options: CopyOptions);
+            let (from, to) = (from?, to?);
+            read!(options: CopyOptions);
             if let Some(replace) = &options.replace {
                 replace.validate()?;
             }
@@ -120,9 +131,11 @@ impl AbiBackend for Exported {
         })
     }
 
-    fn begin_multipart(&self, call: AbiCall, key: RString, options: AbiSaveOptions) -> Answer<RString> {
+    fn begin_multipart(&self, call: AbiCall, key: RStr<'_>, options: AbiSaveOptions) -> Answer<RString> {
+        let key = ObjectKey::new(key);
         self.run(&call, "begin_multipart", |backend, _| async move {
-            read!(key: ObjectKey, options: SaveOptions);
+            let key = key?;
+            read!(options: SaveOptions);
             options.validate()?;
             backend.begin_multipart(&key, options).await
         })
@@ -131,14 +144,16 @@ impl AbiBackend for Exported {
     fn upload_part(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         upload: RString,
         number: u32,
         body: AbiBody,
         options: AbiPartOptions,
     ) -> Answer<AbiPart> {
+        let key = ObjectKey::new(key);
         self.run(&call, "upload_part", |backend, _| async move {
-            read!(key: ObjectKey, upload: UploadId, options: PartOptions);
+            let key = key?;
+            read!(upload: UploadId, options: PartOptions);
             backend.upload_part(&key, &upload, number, body.into_stream()?, options).await
         })
     }
@@ -146,20 +161,24 @@ impl AbiBackend for Exported {
     fn complete_multipart(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         upload: RString,
         parts: RVec<AbiPart>,
         options: AbiCompleteOptions,
     ) -> Answer<AbiSaveResult> {
+        let key = ObjectKey::new(key);
         self.run(&call, "complete_multipart", |backend, _| async move {
-            read!(key: ObjectKey, upload: UploadId, parts: Vec<Part>, options: CompleteOptions);
+            let key = key?;
+            read!(upload: UploadId, parts: Vec<Part>, options: CompleteOptions);
             backend.complete_multipart(&key, &upload, parts, options).await
         })
     }
 
-    fn abort_multipart(&self, call: AbiCall, key: RString, upload: RString) -> Answer<AbiAbortResult> {
+    fn abort_multipart(&self, call: AbiCall, key: RStr<'_>, upload: RString) -> Answer<AbiAbortResult> {
+        let key = ObjectKey::new(key);
         self.run(&call, "abort_multipart", |backend, _| async move {
-            read!(key: ObjectKey, upload: UploadId);
+            let key = key?;
+            read!(upload: UploadId);
             backend.abort_multipart(&key, &upload).await
         })
     }
@@ -167,12 +186,14 @@ impl AbiBackend for Exported {
     fn list_parts(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         upload: RString,
         options: AbiListPartsOptions,
     ) -> Answer<AbiPartPage> {
+        let key = ObjectKey::new(key);
         self.run(&call, "list_parts", |backend, _| async move {
-            read!(key: ObjectKey, upload: UploadId, options: ListPartsOptions);
+            let key = key?;
+            read!(upload: UploadId, options: ListPartsOptions);
             backend.list_parts(&key, &upload, options).await
         })
     }
@@ -191,16 +212,20 @@ impl AbiBackend for Exported {
         })
     }
 
-    fn set_tier(&self, call: AbiCall, key: RString, tier: u32, options: AbiSetTierOptions) -> Answer<()> {
+    fn set_tier(&self, call: AbiCall, key: RStr<'_>, tier: u32, options: AbiSetTierOptions) -> Answer<()> {
+        let key = ObjectKey::new(key);
         self.run(&call, "set_tier", |backend, _| async move {
-            read!(key: ObjectKey, tier: Tier, options: SetTierOptions);
+            let key = key?;
+            read!(tier: Tier, options: SetTierOptions);
             backend.set_tier(&key, tier, options).await
         })
     }
 
-    fn restore(&self, call: AbiCall, key: RString, options: AbiRestoreOptions) -> Answer<()> {
+    fn restore(&self, call: AbiCall, key: RStr<'_>, options: AbiRestoreOptions) -> Answer<()> {
+        let key = ObjectKey::new(key);
         self.run(&call, "restore", |backend, _| async move {
-            read!(key: ObjectKey, options: RestoreOptions);
+            let key = key?;
+            read!(options: RestoreOptions);
             backend.restore(&key, options).await
         })
     }
@@ -208,11 +233,13 @@ impl AbiBackend for Exported {
     fn restore_status(
         &self,
         call: AbiCall,
-        key: RString,
+        key: RStr<'_>,
         version: ROption<RString>,
     ) -> Answer<AbiRestoreStatus> {
+        let key = ObjectKey::new(key);
         self.run(&call, "restore_status", |backend, _| async move {
-            read!(key: ObjectKey, version: Option<VersionId>);
+            let key = key?;
+            read!(version: Option<VersionId>);
             backend.restore_status(&key, version).await
         })
     }
