@@ -8,9 +8,9 @@ use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 use storage_core::{
-    Backend, Capabilities, CompleteOptions, ErrorKind, ListOptions, ListPage, ListUploadsOptions,
-    ListVersionsOptions, MetadataOptions, ObjectKey, ObjectMeta, ObjectVersion, Part, PartOptions, Result,
-    RetrieveOptions, Retry, SaveOptions, SaveResult, Upload, UploadId, VersionId,
+    Backend, Capabilities, CompleteOptions, DeleteOptions, ErrorKind, ListOptions, ListPage,
+    ListUploadsOptions, ListVersionsOptions, MetadataOptions, ObjectKey, ObjectMeta, ObjectVersion, Part,
+    PartOptions, Result, RetrieveOptions, Retry, SaveOptions, SaveResult, Upload, UploadId, VersionId,
 };
 
 use crate::fixture::{Chunking, Content};
@@ -201,6 +201,30 @@ impl Checked {
             assert!(patience > 0, "left behind: keys {listed:?} instead of {names:?}, uploads {uploads:?}");
             patience -= 1;
             tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Removes what the case left: objects, versions and uploads.
+    pub(super) async fn remove_everything(&self) {
+        let pages = self.pages(ListOptions::default()).await;
+        let keys: Vec<_> = pages.into_iter().flat_map(|page| page.objects).map(|object| object.key).collect();
+        if !keys.is_empty() {
+            for deleted in self.backend.delete_many(keys).await.expect("the case's objects are deleted") {
+                deleted.expect("each object of the case is deleted");
+            }
+        }
+        if self.has(Capabilities::VERSIONS) {
+            for version in self.versions(None).await {
+                let options = DeleteOptions { version: version.meta.version, ..DeleteOptions::default() };
+                let deleted = self.backend.delete(&version.meta.key, options).await;
+                deleted.expect("each version of the case is deleted");
+            }
+        }
+        if self.has(Capabilities::MULTIPART) {
+            for upload in self.uploads().await {
+                let aborted = self.backend.abort_multipart(&upload.key, &upload.id).await;
+                aborted.expect("each upload of the case is aborted");
+            }
         }
     }
 

@@ -59,8 +59,6 @@ enum Need {
     Reopen,
     /// A clock that can be put forward.
     Clock,
-    /// A way to use the URLs that were signed.
-    Follow,
 }
 
 /// What a case will do with a backend.
@@ -109,31 +107,30 @@ impl Case {
                 false => Plan::Ignore(format!("{missing:?} is not declared, and nothing is to be refused")),
             };
         }
-        let can = |extension: &str| info.extensions.iter().any(|one| one.name == extension);
+        let has_clock = info.extensions.iter().any(|one| one.name == check::ADVANCE_CLOCK);
         let obstacle = match self.needs {
             Some(Need::Reopen) if !instance.target().keeps_content() => "it keeps nothing when it is closed",
-            Some(Need::Clock) if !can(check::ADVANCE_CLOCK) => "its clock cannot be put forward",
-            Some(Need::Follow) if info.location.starts_with("memory:") && !can(check::FOLLOW_URL) => {
-                "its URLs cannot be followed"
-            }
+            Some(Need::Clock) if !has_clock => "its clock cannot be put forward",
             _ => return Plan::Check,
         };
         Plan::Ignore(obstacle.to_owned())
     }
 
-    /// Runs the case, by its plan, in a prefix of its own.
+    /// Runs the case, by its plan, in a prefix of its own, and removes what it saved.
     ///
     /// # Panics
     ///
     /// Where the backend does not behave as it must, or the case does not end in three minutes.
     pub async fn run(self, instance: Arc<Instance>) {
         let checked = Checked::new(Arc::clone(&instance), next_prefix());
+        let cleaner = checked.clone();
         let work = match self.plan(&instance) {
             Plan::Check => (self.run)(checked),
             Plan::Counter(capability) => Box::pin(undeclared::is_refused(checked, capability)),
             Plan::Ignore(_) => return,
         };
         tokio::time::timeout(PATIENCE, work).await.expect("the case ends");
+        cleaner.remove_everything().await;
     }
 }
 
