@@ -137,13 +137,14 @@ impl Checked {
             let page = self.backend.list_files(options.clone()).await.expect("the page is listed");
             let entries = page.objects.len() + page.common_prefixes.len();
             assert!(options.limit.is_none_or(|limit| entries <= limit as usize), "{entries} in a page");
-            options.page_token = page.next_page_token.clone();
-            options.start_after = None;
+            let next = page.next_page_token.clone();
             pages.push(page);
-            if options.page_token.is_none() {
+            if next.is_none() {
                 return pages;
             }
-            assert!(pages.len() < 10_000, "the listing does not end");
+            assert_ne!(next, options.page_token, "the listing does not go on");
+            options.page_token = next;
+            options.start_after = None;
         }
     }
 
