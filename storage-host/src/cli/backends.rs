@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::context::Context;
 use super::exit;
-use super::output::table;
-use crate::manager::Probe;
+use super::table::table;
+use crate::manager::{BackendStatus, Probe};
+use crate::service::SimpleStorageService;
 
 /// Looks at the configured backends.
 #[derive(Debug, Subcommand)]
@@ -24,17 +25,16 @@ pub(super) enum Backends {
 
 impl Backends {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let service = context.service().await?;
-        let code = match self {
-            Backends::List => list(context, &service)?,
-            Backends::Test { name } => test(context, &service, name).await?,
-        };
-        service.close().await?;
-        Ok(code)
+        context
+            .with_service(async |service| match self {
+                Backends::List => list(context, service),
+                Backends::Test { name } => test(context, service, name).await,
+            })
+            .await
     }
 }
 
-fn list(context: &Context, service: &crate::service::SimpleStorageService) -> anyhow::Result<ExitCode> {
+fn list(context: &Context, service: &SimpleStorageService) -> anyhow::Result<ExitCode> {
     let backends = service.manager().list_backends();
     let values: Vec<_> = backends
         .iter()
@@ -51,7 +51,7 @@ fn list(context: &Context, service: &crate::service::SimpleStorageService) -> an
         })
         .collect();
     context.output.answer(&values, || {
-        let row = |(name, status): (&String, &crate::manager::BackendStatus)| {
+        let row = |(name, status): (&String, &BackendStatus)| {
             let primary = if status.is_primary { "primary" } else { "" };
             [
                 name.clone(),
@@ -67,7 +67,7 @@ fn list(context: &Context, service: &crate::service::SimpleStorageService) -> an
 
 async fn test(
     context: &Context,
-    service: &crate::service::SimpleStorageService,
+    service: &SimpleStorageService,
     name: Option<String>,
 ) -> anyhow::Result<ExitCode> {
     if let Some(name) = &name {

@@ -6,12 +6,14 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::arguments::duration;
 use super::context::Context;
 use super::exit;
-use super::files::duration;
-use super::output::{moment, table};
+use super::table::{moment, table};
 use crate::catalog::{AuditEntry, UserId};
-use crate::service::{BackendFindings, BackendRebuild, FsckOptions, FsckReport, RebuildReport};
+use crate::service::{
+    BackendFindings, BackendRebuild, FsckOptions, FsckReport, RebuildReport, SimpleStorageService,
+};
 
 /// Checks, repairs and rebuilds the catalog, and reads its audit log.
 #[derive(Debug, Subcommand)]
@@ -40,27 +42,28 @@ pub(super) enum Catalog {
 
 impl Catalog {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let service = context.service().await?;
-        let code = match self {
+        context.with_service(async |service| self.work(service, context).await).await
+    }
+
+    async fn work(self, service: &SimpleStorageService, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
             Catalog::Fsck { repair, age } => {
                 let report = service.fsck(FsckOptions { repair, age }).await?;
                 context.output.answer(&report, || fsck_text(&report))?;
-                if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(exit::DAMAGE) }
+                Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(exit::DAMAGE) })
             }
             Catalog::Rebuild => {
                 let report = service.rebuild_catalog().await?;
                 context.output.answer(&report, || rebuild_text(&report))?;
                 let failed = report.backends.values().any(|rebuild| !rebuild.failed.is_empty());
-                if failed { ExitCode::from(exit::DAMAGE) } else { ExitCode::SUCCESS }
+                Ok(if failed { ExitCode::from(exit::DAMAGE) } else { ExitCode::SUCCESS })
             }
             Catalog::Audit { user, limit } => {
                 let lines = service.catalog().audit_log(user.as_ref(), limit).await?;
                 let values: Vec<_> = lines.iter().map(audit_value).collect();
-                context.output.answer(&values, || audit_text(&lines))?
+                context.output.list(&values, "the audit log has no such line", || audit_text(&lines))
             }
-        };
-        service.close().await?;
-        Ok(code)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use storage_core::ConfigSchema;
 
 use super::context::Context;
-use super::output::table;
+use super::table::table;
 use crate::config::Setting;
 use crate::plugin::BackendRegistry;
 

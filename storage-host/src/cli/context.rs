@@ -1,8 +1,6 @@
 //! What every command starts from: the configuration, and on demand the service.
 
-use std::path::PathBuf;
-
-use storage_core::Result;
+use std::path::{Path, PathBuf};
 
 use super::output::Output;
 use crate::config::Loaded;
@@ -27,9 +25,9 @@ impl Context {
     pub(super) fn load(
         config_file: Option<PathBuf>,
         bind: Option<String>,
-        output: Output,
+        mut output: Output,
         is_service: bool,
-    ) -> Result<Self> {
+    ) -> storage_core::Result<Self> {
         let mut builder = Storage::builder();
         if let Some(path) = config_file {
             builder = builder.config_file(path);
@@ -39,21 +37,56 @@ impl Context {
         }
         let loaded = builder.load()?;
         let mut log = loaded.config.log.clone();
-        if !is_service && log.level == SERVICE_LEVEL {
+        // What `.env` says is meant for the service that runs beside; who types a command says it in its environment.
+        if !is_service && log.level == SERVICE_LEVEL && !is_from_environment(&loaded, "log.level") {
             COMMAND_LEVEL.clone_into(&mut log.level);
         }
         telemetry::init(&log)?;
+        if is_service && log.json {
+            // Whoever reads the log of a service by machine reads every line of it.
+            output.quiet = true;
+        }
         Ok(Self { loaded, output })
     }
 
-    /// The service. The audit log has its calls as those of the command line.
-    pub(super) async fn service(&self) -> Result<SimpleStorageService> {
+    /// Opens the service, does the work, and closes the service whatever became of it, so that nothing is lost that
+    /// waits to be written. The audit log has the calls as those of the command line.
+    pub(super) async fn with_service<T, E: Into<anyhow::Error>>(
+        &self,
+        work: impl AsyncFnOnce(&SimpleStorageService) -> Result<T, E>,
+    ) -> anyhow::Result<T> {
+        let service = self.open().await?;
+        let done = work(&service).await;
+        let closed = service.close().await;
+        let answer = done.map_err(Into::into)?;
+        closed?;
+        Ok(answer)
+    }
+
+    async fn open(&self) -> storage_core::Result<SimpleStorageService> {
+        let catalog = self.new_catalog();
         let service = service::open(&self.loaded).await?;
+        if let Some(path) = catalog {
+            // One who stands in the wrong directory would otherwise wonder where the files are.
+            self.output.remark(&format!("a new, empty catalog was made: {}", path.display()));
+        }
         Ok(service.with_actor(Actor { name: "cli".to_owned(), remote: None }))
+    }
+
+    /// The file of the catalog, where there is none yet.
+    fn new_catalog(&self) -> Option<&Path> {
+        let path = self.loaded.config.catalog_url.strip_prefix("sqlite:")?;
+        let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+        matches!(path.try_exists(), Ok(false)).then_some(path)
     }
 
     /// The plugins that are there.
     pub(super) fn registry(&self) -> BackendRegistry {
         BackendRegistry::discover(&self.loaded.config.plugin_dirs)
     }
+}
+
+fn is_from_environment(loaded: &Loaded, key: &str) -> bool {
+    let setting = loaded.describe(&[]).into_iter().find(|setting| setting.key == key);
+    setting.and_then(|setting| setting.origin).is_some_and(|origin| origin == "environment")
 }

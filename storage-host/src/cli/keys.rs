@@ -8,10 +8,10 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use storage_core::{Error, ErrorKind};
 
+use super::arguments::duration;
 use super::context::Context;
-use super::files::duration;
-use super::output::{moment, table};
-use crate::catalog::ServiceKeyRecord;
+use super::table::{moment, table};
+use crate::catalog::{Catalog, ServiceKeyRecord};
 use crate::http::auth::service_key;
 
 /// Manages the keys that applications call the service with, and those that sign links.
@@ -39,37 +39,60 @@ pub(super) enum Keys {
 
 impl Keys {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let service = context.service().await?;
-        let catalog = service.catalog().clone();
-        let code = match self {
+        context.with_service(async |service| self.work(service.catalog().as_ref(), context).await).await
+    }
+
+    async fn work(self, catalog: &dyn Catalog, context: &Context) -> anyhow::Result<ExitCode> {
+        let output = context.output;
+        match self {
             Keys::Create { name } => {
                 let (token, record) = service_key::generate(name);
                 let value = json!({ "id": record.id, "name": record.name, "key": token.expose_secret() });
-                catalog.add_service_key(record).await?;
-                context.output.answer(&value, || token.expose_secret().to_owned())?
+                let name = record.name.clone();
+                catalog.add_service_key(record).await.map_err(|error| match error.kind() {
+                    ErrorKind::AlreadyExists => error.with_context(
+                        "next_step",
+                        format!("choose another name, or revoke the key first: storage keys revoke {name}"),
+                    ),
+                    _ => error,
+                })?;
+                output.remark("keep this key: it is shown only now");
+                output.answer(&value, || token.expose_secret().to_owned())
             }
             Keys::List => {
                 let keys = catalog.service_keys().await?;
                 let values: Vec<_> = keys.iter().map(value).collect();
-                context.output.answer(&values, || text(&keys))?
+                output.list(&values, "there is no key yet; make one with: storage keys create NAME", || {
+                    text(&keys)
+                })
             }
             Keys::Revoke { key } => {
                 if !catalog.revoke_service_key(&key, SystemTime::now()).await? {
-                    let error =
-                        Error::new(ErrorKind::NotFound, "there is no such service key that is not revoked");
-                    return Err(error.with_context("service_key", key).into());
+                    let error = Error::new(ErrorKind::NotFound, "no valid key has this id or name");
+                    return Err(error
+                        .with_context("service_key", key)
+                        .with_context("next_step", "storage keys list shows the keys that there are")
+                        .into());
                 }
-                ExitCode::SUCCESS
+                output.remark(&format!("{key} is revoked; a running service learns of it within seconds"));
+                if output.json {
+                    output.answer(&json!({ "revoked": key }), String::new)
+                } else {
+                    Ok(ExitCode::SUCCESS)
+                }
             }
             Keys::RotateLinks { grace } => {
-                let key = catalog.rotate_link_keys(SystemTime::now() + grace).await?;
-                context.output.answer(&json!({ "id": key.id }), || {
-                    format!("links are now signed with key {}", key.id)
-                })?
+                let retire_old_at = SystemTime::now() + grace;
+                let key = catalog.rotate_link_keys(retire_old_at).await?;
+                let until = moment(retire_old_at);
+                output.answer(&json!({ "id": key.id, "former_keys_work_until": until }), || {
+                    format!(
+                        "links are now signed with key {}; those signed before work until {until} at most",
+                        key.id
+                    )
+                })
             }
-        };
-        service.close().await?;
-        Ok(code)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error; `--json` makes both machine-readable.
 //! Exit codes are those of [`exit`].
 
+mod arguments;
 mod backends;
 mod catalog;
 mod config;
@@ -10,13 +11,14 @@ mod context;
 mod exit;
 mod files;
 mod keys;
+mod local;
 mod output;
 mod plugins;
-mod progress;
 mod self_test;
 mod serve;
+mod table;
+mod transfer;
 mod usage;
-mod versions;
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -41,7 +43,7 @@ struct Cli {
     /// Answers in JSON
     #[arg(long, global = true)]
     json: bool,
-    /// Shows no progress
+    /// Writes nothing but answers and errors: no progress, no remarks
     #[arg(long, short, global = true)]
     quiet: bool,
     #[command(subcommand)]
@@ -65,7 +67,7 @@ enum Command {
     /// Copies a file
     Cp(files::Cp),
     /// Lists the versions of a file, or makes an older one current again
-    Versions(versions::Versions),
+    Versions(files::Versions),
     /// Shows what a user uses, or sets what a user may use
     Usage(usage::Usage),
     /// Looks at the plugins that were found
@@ -94,24 +96,49 @@ enum Command {
 
 /// Runs the command that the process was started with.
 pub fn execute() -> ExitCode {
-    let cli = Cli::parse();
-    let output = Output { json: cli.json, quiet: cli.quiet || !std::io::stderr().is_terminal() };
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
+    let output =
+        Output { json: cli.json, quiet: cli.quiet, progress: !cli.quiet && std::io::stderr().is_terminal() };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             return output.fail(&anyhow::Error::new(error).context("the runtime could not be started"));
         }
     };
-    match runtime.block_on(run(cli, output)) {
+    let code = match runtime.block_on(run(cli, output)) {
         Ok(code) => code,
         Err(error) => output.fail(&error),
+    };
+    // A thread that still reads standard input would hold up the end.
+    runtime.shutdown_background();
+    code
+}
+
+/// Arguments that are wrong, or that ask for help.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    if wants_json && error.use_stderr() {
+        let text = error.to_string();
+        // The first paragraph says what is wrong; the others tell a person how to go on.
+        let told = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        let output = Output { json: true, quiet: true, progress: false };
+        return output.fail(&arguments::usage(&told).into());
     }
+    // Nobody is left to tell where the help cannot be written.
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
     let is_service = matches!(cli.command, Command::Serve(_));
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "storage", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "storage", &mut script);
+        output.raw(&script)?;
         return Ok(ExitCode::SUCCESS);
     }
     let bind = if let Command::Serve(serve) = &cli.command { serve.bind.clone() } else { None };

@@ -2,10 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use comfy_table::{ContentArrangement, Table, presets};
-use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 use storage_core::Error;
@@ -15,8 +12,12 @@ use super::exit;
 /// How the process writes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Output {
+    /// Answers and errors are JSON.
     pub(super) json: bool,
+    /// Nothing is written but answers and errors.
     pub(super) quiet: bool,
+    /// Long transfers show how far they are.
+    pub(super) progress: bool,
 }
 
 impl Output {
@@ -31,27 +32,56 @@ impl Output {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Writes a list: as JSON or, unless it is empty, as the text that `text` gives. People are told that it is empty
+    /// on standard error, so that a program that reads the lines gets none.
+    pub(super) fn list<T: Serialize>(
+        self,
+        values: &[T],
+        empty: &str,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<ExitCode> {
+        if values.is_empty() && !self.json {
+            self.remark(empty);
+            return Ok(ExitCode::SUCCESS);
+        }
+        self.answer(&values, text)
+    }
+
     /// Writes a line to standard output. A reader who went away (`storage ls | head`) is no error.
     pub(super) fn line(self, text: &str) -> anyhow::Result<()> {
-        match writeln!(io::stdout().lock(), "{text}") {
+        self.raw(format!("{text}\n").as_bytes())
+    }
+
+    /// Writes bytes to standard output, as they are.
+    pub(super) fn raw(self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => Ok(other?),
         }
     }
 
-    /// Writes a line to standard error.
+    /// Writes a line for people to standard error; nothing where nobody reads it.
     pub(super) fn remark(self, text: &str) {
-        // Nobody is left to tell where standard error is closed.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        if !self.quiet && !self.json {
+            error_line(text);
+        }
     }
 
     /// Writes an error to standard error and gives its exit code.
     pub(super) fn fail(self, error: &anyhow::Error) -> ExitCode {
-        let text =
-            if self.json { json!({ "error": error_json(error) }).to_string() } else { error_text(error) };
-        self.remark(&text);
+        error_line(&if self.json {
+            json!({ "error": error_json(error) }).to_string()
+        } else {
+            error_text(error)
+        });
         ExitCode::from(exit::code(error))
     }
+}
+
+fn error_line(text: &str) {
+    // Nobody is left to tell where standard error is closed.
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// An error for people: the message, each fact on a line of its own, the causes, and last what to do.
@@ -77,7 +107,7 @@ fn error_text(error: &anyhow::Error) -> String {
 
 fn error_json(error: &anyhow::Error) -> Value {
     let Some(error) = error.downcast_ref::<Error>() else {
-        return json!({ "kind": "internal", "message": format!("{error:#}") });
+        return json!({ "kind": "internal", "message": format!("{error:#}"), "exit_code": exit::code(error) });
     };
     let context: Vec<Value> = error.context().map(|(name, value)| json!({ name: value })).collect();
     json!({
@@ -88,36 +118,6 @@ fn error_json(error: &anyhow::Error) -> Value {
         "key": error.key(),
         "context": context,
         "causes": error.causes(),
+        "exit_code": exit::code_of(error.kind()),
     })
-}
-
-/// A table without frames: columns that `cut` and `awk` can take apart.
-pub(super) fn table<const N: usize>(
-    header: [&str; N],
-    rows: impl IntoIterator<Item = [String; N]>,
-) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
-    for row in rows {
-        table.add_row(row);
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-/// A number of bytes for people.
-pub(super) fn size(bytes: u64) -> String {
-    indicatif::BinaryBytes(bytes).to_string()
-}
-
-/// A moment, in UTC and RFC 3339, to the second.
-pub(super) fn moment(time: SystemTime) -> String {
-    let timestamp =
-        Timestamp::try_from(time).ok().and_then(|time| Timestamp::from_second(time.as_second()).ok());
-    timestamp.map_or_else(|| "?".to_owned(), |timestamp| timestamp.to_string())
 }

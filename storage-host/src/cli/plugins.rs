@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::output::table;
+use super::table::table;
 use crate::plugin::{BackendRegistry, Candidate, Verdict};
 
 /// Looks at the plugins that were found.
@@ -38,12 +38,12 @@ fn list(context: &Context, registry: &BackendRegistry) -> anyhow::Result<ExitCod
         "directories": directories,
         "plugins": candidates.iter().map(candidate_value).collect::<Vec<_>>(),
     });
-    if !context.output.json {
-        for directory in registry.directories() {
-            let state =
-                directory.fault.as_ref().map_or_else(|| "searched".to_owned(), |fault| fault.cause.clone());
-            context.output.remark(&format!("{}: {state}", directory.path.display()));
-        }
+    for directory in registry.directories() {
+        let path = directory.path.display();
+        context.output.remark(&match &directory.fault {
+            None => format!("searched {path}"),
+            Some(fault) => format!("not searched: {}", fault.cause),
+        });
     }
     context.output.answer(&value, || match candidates {
         [] => "no plugin was found; build them with: cargo xtask build-plugins".to_owned(),

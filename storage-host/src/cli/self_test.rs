@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde::Serialize;
+use serde_json::json;
 use sha2::Digest as _;
 use storage_core::{
     Backend, ByteRange, ByteStream, Capabilities, CopyOptions, DeleteOptions, Error, ErrorKind, ListOptions,
@@ -13,8 +14,9 @@ use storage_core::{
 };
 
 use super::context::Context;
+use super::table::count;
 use crate::manager::NamedBackend;
-use crate::service::remove_object;
+use crate::service::{SimpleStorageService, remove_object};
 
 /// The size of the object: more than one chunk of a stream.
 const SIZE_BYTES: usize = 1024 * 1024 + 17;
@@ -39,7 +41,10 @@ struct Step {
 
 impl Test {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let service = context.service().await?;
+        context.with_service(async |service| self.work(service, context).await).await
+    }
+
+    async fn work(&self, service: &SimpleStorageService, context: &Context) -> anyhow::Result<ExitCode> {
         let manager = service.manager();
         let named = match &self.backend {
             Some(name) => manager.backend(name)?,
@@ -54,22 +59,17 @@ impl Test {
             key,
         };
         let steps = trial.run(context).await?;
-        service.close().await?;
         let failed = steps.iter().filter(|step| step.outcome == "failed").count();
-        context.output.answer(&steps, || match failed {
-            0 => format!("backend {} works", named_text(self.backend.as_deref())),
-            failed => format!(
-                "backend {} fails at {failed} of {} steps",
-                named_text(self.backend.as_deref()),
-                steps.len()
-            ),
+        let name = &named.name;
+        let value = json!({ "backend": name, "works": failed == 0, "steps": steps });
+        context.output.answer(&value, || match failed {
+            0 => format!("backend {name} works"),
+            failed => {
+                format!("backend {name} fails at {failed} of {}", count(steps.len() as u64, "step", "steps"))
+            }
         })?;
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-fn named_text(name: Option<&str>) -> &str {
-    name.unwrap_or("(primary)")
 }
 
 /// Bytes that no compression and no accident would give.

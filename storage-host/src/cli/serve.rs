@@ -4,10 +4,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::context::Context;
 use crate::http::{Options, Server};
+use crate::service::SimpleStorageService;
 
 /// How often the host looks for what deleted files and unfinished saves left behind.
 const JANITOR_INTERVAL: Duration = Duration::from_secs(5 * 60);
@@ -22,35 +23,41 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let config = &context.loaded.config;
         // Before anything else, so that a signal during the start is not lost.
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let service = context.service().await?;
-        let options =
-            Options { http: config.http.clone(), auth: config.auth.clone(), debug: config.log.debug };
-        let server = Server::bind(options, service.clone()).await?;
-        let address = server.local_addr();
-        context
-            .output
-            .remark(&format!("listening on http://{address} (API documentation: http://{address}/docs)"));
-        if service.catalog().service_keys().await?.iter().all(|key| key.revoked_at.is_some()) {
-            context.output.remark("there is no service key yet; make one with: storage keys create NAME");
-        }
-        let janitor = {
-            let service = service.clone();
-            tokio::spawn(async move { service.run_janitor(JANITOR_INTERVAL).await })
-        };
-        let shutdown = async move {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
-            tracing::info!(signal = name, "shutting down");
-        };
-        server.run(shutdown).await;
-        janitor.abort();
-        service.close().await?;
-        Ok(ExitCode::SUCCESS)
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        context.with_service(async |service| serve(service, context, terminate, interrupt).await).await
     }
+}
+
+async fn serve(
+    service: &SimpleStorageService,
+    context: &Context,
+    mut terminate: Signal,
+    mut interrupt: Signal,
+) -> anyhow::Result<ExitCode> {
+    let config = &context.loaded.config;
+    let options = Options { http: config.http.clone(), auth: config.auth.clone(), debug: config.log.debug };
+    let server = Server::bind(options, service.clone()).await?;
+    let address = server.local_addr();
+    context
+        .output
+        .remark(&format!("listening on http://{address} (API documentation: http://{address}/docs)"));
+    if service.catalog().service_keys().await?.iter().all(|key| key.revoked_at.is_some()) {
+        context.output.remark("there is no service key yet; make one with: storage keys create NAME");
+    }
+    let janitor = {
+        let service = service.clone();
+        tokio::spawn(async move { service.run_janitor(JANITOR_INTERVAL).await })
+    };
+    let shutdown = async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "shutting down");
+    };
+    server.run(shutdown).await;
+    janitor.abort();
+    Ok(ExitCode::SUCCESS)
 }

@@ -4,47 +4,41 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
+use storage_core::Result;
 
+use super::arguments::{Limit, bytes_limit, count_limit};
 use super::context::Context;
-use super::files::usage;
-use super::output::size;
-use crate::catalog::{Quota, UserId};
+use super::table::{size, table};
+use crate::catalog::{self, Quota, UserId};
+use crate::service::SimpleStorageService;
 
 /// Shows what a user uses; with a limit, sets what the user may use.
+///
+/// A limit that is not given stays as it is. What is there already stays, even where it is more than a new limit.
 #[derive(Debug, Args)]
 pub(super) struct Usage {
     /// The user
     #[arg(long, short)]
     user: UserId,
-    /// Limits the bytes of all versions: 100MiB
-    #[arg(long, value_parser = bytes)]
-    max_bytes: Option<u64>,
-    /// Limits the number of files
-    #[arg(long)]
-    max_files: Option<u64>,
-    /// Gives back the default limits
+    /// Limits the bytes of all versions: 100MiB; none lifts the limit
+    #[arg(long, value_name = "SIZE", value_parser = bytes_limit)]
+    max_bytes: Option<Limit>,
+    /// Limits the number of files; none lifts the limit
+    #[arg(long, value_name = "NUMBER", value_parser = count_limit)]
+    max_files: Option<Limit>,
+    /// Gives back the configured limits (STORAGE_QUOTA_BYTES, STORAGE_QUOTA_FILES)
     #[arg(long, conflicts_with_all = ["max_bytes", "max_files"])]
     default_limits: bool,
 }
 
 impl Usage {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let service = context.service().await?;
-        if self.default_limits {
-            service.set_quota(&self.user, None).await?;
-        } else if self.max_bytes.is_some() || self.max_files.is_some() {
-            if self.max_bytes.is_some_and(|bytes| i64::try_from(bytes).is_err()) {
-                return Err(usage("--max-bytes is larger than can be counted"));
-            }
-            let former = service.usage(&self.user).await?.quota;
-            let quota = Quota {
-                max_bytes: self.max_bytes.or(former.max_bytes),
-                max_files: self.max_files.or(former.max_files),
-            };
-            service.set_quota(&self.user, Some(quota)).await?;
-        }
-        let found = service.usage(&self.user).await?;
-        service.close().await?;
+        let found = context
+            .with_service(async |service| {
+                self.set_limits(service).await?;
+                service.usage(&self.user).await
+            })
+            .await?;
         let value = json!({
             "user": self.user,
             "bytes": found.bytes,
@@ -55,22 +49,38 @@ impl Usage {
             "max_bytes": found.quota.max_bytes,
             "max_files": found.quota.max_files,
         });
-        context.output.answer(&value, || {
-            let limit = |limit: Option<String>| {
-                limit.map_or_else(|| "no limit".to_owned(), |limit| format!("of {limit}"))
-            };
-            format!(
-                "{} {} in {} files {}, {} versions",
-                size(found.bytes),
-                limit(found.quota.max_bytes.map(size)),
-                found.files,
-                limit(found.quota.max_files.map(|files| files.to_string())),
-                found.versions,
-            )
-        })
+        context.output.answer(&value, || text(&found))
+    }
+
+    async fn set_limits(&self, service: &SimpleStorageService) -> Result<()> {
+        if self.default_limits {
+            return service.set_quota(&self.user, None).await;
+        }
+        if self.max_bytes.is_none() && self.max_files.is_none() {
+            return Ok(());
+        }
+        let former = service.usage(&self.user).await?.quota;
+        let quota = Quota {
+            max_bytes: self.max_bytes.map_or(former.max_bytes, |Limit(limit)| limit),
+            max_files: self.max_files.map_or(former.max_files, |Limit(limit)| limit),
+        };
+        service.set_quota(&self.user, Some(quota)).await
     }
 }
 
-fn bytes(text: &str) -> Result<u64, String> {
-    storage_core::config::parse_size(text).ok_or_else(|| "write a size such as 1048576 or 100MiB".to_owned())
+fn text(found: &catalog::Usage) -> String {
+    let limit = |limit: Option<String>| limit.unwrap_or_else(|| "none".to_owned());
+    let row =
+        |what: &str, used: String, reserved: String, limit: String| [what.to_owned(), used, reserved, limit];
+    let rows = [
+        row("bytes", size(found.bytes), size(found.reserved_bytes), limit(found.quota.max_bytes.map(size))),
+        row(
+            "files",
+            found.files.to_string(),
+            found.reserved_files.to_string(),
+            limit(found.quota.max_files.map(|files| files.to_string())),
+        ),
+        row("versions", found.versions.to_string(), String::new(), String::new()),
+    ];
+    table(["", "USED", "RESERVED", "LIMIT"], rows)
 }

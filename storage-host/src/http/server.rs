@@ -1,6 +1,7 @@
 //! The server: accepts, speaks HTTP/1.1 and HTTP/2 (both in clear text: TLS ends at a proxy), and drains.
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +67,15 @@ impl Server {
         let bind = options.http.bind;
         let state = HttpState::new(options, service)?;
         let cannot = |error: std::io::Error| {
+            let next_step = match error.kind() {
+                io::ErrorKind::AddrInUse => {
+                    "stop the program that listens there, or set STORAGE_BIND to another port"
+                }
+                io::ErrorKind::PermissionDenied => "set STORAGE_BIND to a port from 1024 on",
+                _ => "set STORAGE_BIND to an address of this machine",
+            };
             Error::new(ErrorKind::ConfigInvalid, format!("cannot listen on {bind} (STORAGE_BIND)"))
+                .with_context("next_step", next_step)
                 .with_source(error)
         };
         let listener = TcpListener::bind(bind).await.map_err(cannot)?;

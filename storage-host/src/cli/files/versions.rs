@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::context::Context;
-use super::files::FileLine;
-use super::output::{size, table};
+use super::FileLine;
 use crate::catalog::{FileId, FileVersionId, UserId};
+use crate::cli::context::Context;
+use crate::cli::table::{size, table};
 
 /// Lists the versions of a file, newest first, or makes an older one current again.
 #[derive(Debug, Args)]
-pub(super) struct Versions {
+pub(in crate::cli) struct Versions {
     /// The file
     id: FileId,
     /// Whose file it is
@@ -23,15 +23,15 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        let service = context.service().await?;
+    pub(in crate::cli) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         if let Some(version) = self.restore {
-            let info = service.restore_version(self.id, &self.user, version).await?;
-            service.close().await?;
+            let info = context
+                .with_service(async |service| service.restore_version(self.id, &self.user, version).await)
+                .await?;
             return context.output.answer(&FileLine::of(&info), || info.version.to_string());
         }
-        let versions = service.versions(self.id, &self.user).await?;
-        service.close().await?;
+        let versions =
+            context.with_service(async |service| service.versions(self.id, &self.user).await).await?;
         let lines: Vec<FileLine> = versions.iter().map(FileLine::of).collect();
         context.output.answer(&lines, || {
             let row = |line: &FileLine| {

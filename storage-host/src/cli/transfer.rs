@@ -1,0 +1,96 @@
+//! Content on its way: a bar on standard error for what takes long, and a tidy end where it is interrupted.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, future, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use storage_core::{ByteStream, Error, ErrorKind, Result};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::output::Output;
+
+/// Transfers below this size are over before a bar could be read.
+const SHOWN_FROM_BYTES: u64 = 8 * 1024 * 1024;
+
+/// One transfer.
+pub(super) struct Transfer {
+    length_bytes: Option<u64>,
+    bar: ProgressBar,
+    interruption: CancellationToken,
+}
+
+impl Transfer {
+    /// A transfer of this length, where it is known.
+    ///
+    /// From here on Ctrl-C and SIGTERM end the content with an error, so that what takes it gives it up in order:
+    /// nothing half-written stays, neither here nor in a backend. A second one ends the process.
+    ///
+    /// # Errors
+    ///
+    /// `Internal` where the system takes no handler for the signals.
+    pub(super) fn new(output: Output, name: &str, length_bytes: Option<u64>) -> Result<Self> {
+        let bar = bar(output, name, length_bytes);
+        let handler = |kind| {
+            signal(kind).map_err(|error| {
+                Error::new(ErrorKind::Internal, "signals cannot be handled").with_source(error)
+            })
+        };
+        let (interrupt, terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+        let interruption = CancellationToken::new();
+        tokio::spawn(interrupted(interrupt, terminate, interruption.clone()));
+        Ok(Self { length_bytes, bar, interruption })
+    }
+
+    /// The content, which moves the bar as it passes.
+    pub(super) fn watch(self, chunks: impl Stream<Item = Result<Bytes>> + Send + 'static) -> ByteStream {
+        let Self { length_bytes, bar, interruption } = self;
+        let counted = chunks.inspect(move |chunk| {
+            if let Ok(chunk) = chunk {
+                bar.inc(chunk.len() as u64);
+            }
+        });
+        // The end of an interrupted content must not be taken for its true end.
+        let end = interruption.clone();
+        let end = stream::once(future::lazy(move |_| end.is_cancelled()))
+            .filter_map(|is_cancelled| future::ready(is_cancelled.then(|| Err(cancelled()))));
+        let stopped = counted.take_until(interruption.cancelled_owned()).chain(end);
+        ByteStream::from_stream(stopped, length_bytes)
+    }
+}
+
+async fn interrupted(mut interrupt: Signal, mut terminate: Signal, interruption: CancellationToken) {
+    for is_second in [false, true] {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        if is_second {
+            std::process::exit(i32::from(super::exit::code_of(ErrorKind::Cancelled)));
+        }
+        interruption.cancel();
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "interrupted")
+}
+
+fn bar(output: Output, name: &str, length_bytes: Option<u64>) -> ProgressBar {
+    if !output.progress || length_bytes.is_some_and(|length| length < SHOWN_FROM_BYTES) {
+        return ProgressBar::with_draw_target(length_bytes, ProgressDrawTarget::hidden());
+    }
+    let template = match length_bytes {
+        Some(_) => "{msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+        None => "{msg} {spinner} {binary_bytes} {binary_bytes_per_sec}",
+    };
+    let bar = ProgressBar::with_draw_target(length_bytes, ProgressDrawTarget::stderr());
+    // A template that cannot be parsed leaves the plain bar.
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_message(name.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
