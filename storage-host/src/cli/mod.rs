@@ -16,6 +16,7 @@ mod output;
 mod plugins;
 mod self_test;
 mod serve;
+mod signals;
 mod table;
 mod transfer;
 mod usage;

@@ -1,13 +1,14 @@
 //! Answers and errors as they are written: for people, or in JSON.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use storage_core::Error;
 
-use super::exit;
+use super::{exit, local};
 
 /// How the process writes.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,9 @@ impl Output {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            other => Ok(other?),
+            written => Ok(written.map_err(|error| {
+                local::error("the answer cannot be written", Path::new("standard output"), error)
+            })?),
         }
     }
 

@@ -4,16 +4,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::context::Context;
+use super::signals;
 use crate::http::{Options, Server};
 use crate::service::SimpleStorageService;
 
 /// How often the host looks for what deleted files and unfinished saves left behind.
 const JANITOR_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
-/// Runs the HTTP service until SIGTERM or Ctrl-C; requests under way are finished first.
+/// Runs the HTTP service until SIGTERM or Ctrl-C; requests under way are finished first, unless a second one comes.
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// The address to listen on, in place of the configured one: 127.0.0.1:8080
@@ -24,17 +25,15 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         // Before anything else, so that a signal during the start is not lost.
-        let terminate = signal(SignalKind::terminate())?;
-        let interrupt = signal(SignalKind::interrupt())?;
-        context.with_service(async |service| serve(service, context, terminate, interrupt).await).await
+        let stop = signals::on_first()?;
+        context.with_service(async |service| serve(service, context, stop).await).await
     }
 }
 
 async fn serve(
     service: &SimpleStorageService,
     context: &Context,
-    mut terminate: Signal,
-    mut interrupt: Signal,
+    stop: CancellationToken,
 ) -> anyhow::Result<ExitCode> {
     let config = &context.loaded.config;
     let options = Options { http: config.http.clone(), auth: config.auth.clone(), debug: config.log.debug };
@@ -50,14 +49,7 @@ async fn serve(
         let service = service.clone();
         tokio::spawn(async move { service.run_janitor(JANITOR_INTERVAL).await })
     };
-    let shutdown = async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!(signal = name, "shutting down");
-    };
-    server.run(shutdown).await;
+    server.run(stop.cancelled_owned()).await;
     janitor.abort();
     Ok(ExitCode::SUCCESS)
 }

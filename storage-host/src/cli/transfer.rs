@@ -6,7 +6,6 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, future, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use storage_core::{ByteStream, Error, ErrorKind, Result};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::Output;
@@ -24,23 +23,15 @@ pub(super) struct Transfer {
 impl Transfer {
     /// A transfer of this length, where it is known.
     ///
-    /// From here on Ctrl-C and SIGTERM end the content with an error, so that what takes it gives it up in order:
-    /// nothing half-written stays, neither here nor in a backend. A second one ends the process.
-    ///
-    /// # Errors
-    ///
-    /// `Internal` where the system takes no handler for the signals.
-    pub(super) fn new(output: Output, name: &str, length_bytes: Option<u64>) -> Result<Self> {
-        let bar = bar(output, name, length_bytes);
-        let handler = |kind| {
-            signal(kind).map_err(|error| {
-                Error::new(ErrorKind::Internal, "signals cannot be handled").with_source(error)
-            })
-        };
-        let (interrupt, terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
-        let interruption = CancellationToken::new();
-        tokio::spawn(interrupted(interrupt, terminate, interruption.clone()));
-        Ok(Self { length_bytes, bar, interruption })
+    /// Once `interruption` is cancelled, the content ends with an error, so that what takes it gives it up in order:
+    /// nothing half-written stays, neither here nor in a backend.
+    pub(super) fn new(
+        output: Output,
+        name: &str,
+        length_bytes: Option<u64>,
+        interruption: CancellationToken,
+    ) -> Self {
+        Self { length_bytes, bar: bar(output, name, length_bytes), interruption }
     }
 
     /// The content, which moves the bar as it passes.
@@ -57,19 +48,6 @@ impl Transfer {
             .filter_map(|is_cancelled| future::ready(is_cancelled.then(|| Err(cancelled()))));
         let stopped = counted.take_until(interruption.cancelled_owned()).chain(end);
         ByteStream::from_stream(stopped, length_bytes)
-    }
-}
-
-async fn interrupted(mut interrupt: Signal, mut terminate: Signal, interruption: CancellationToken) {
-    for is_second in [false, true] {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        if is_second {
-            std::process::exit(i32::from(super::exit::code_of(ErrorKind::Cancelled)));
-        }
-        interruption.cancel();
     }
 }
 

@@ -66,7 +66,7 @@ impl Server {
     pub async fn bind(options: Options, service: SimpleStorageService) -> Result<Self> {
         let bind = options.http.bind;
         let state = HttpState::new(options, service)?;
-        let cannot = |error: std::io::Error| {
+        let cannot = |error: io::Error| {
             let next_step = match error.kind() {
                 io::ErrorKind::AddrInUse => {
                     "stop the program that listens there, or set STORAGE_BIND to another port"

@@ -15,9 +15,9 @@ use super::FileLine;
 use crate::catalog::{FileId, FileVersionId, UserId};
 use crate::cli::arguments::{byte_range, usage};
 use crate::cli::context::Context;
-use crate::cli::local;
 use crate::cli::table::size;
 use crate::cli::transfer::Transfer;
+use crate::cli::{local, signals};
 use crate::service::{FileContent, RetrieveFileOptions};
 
 /// Reads a file to standard output, or to a file.
@@ -132,7 +132,8 @@ async fn pour(
     context: &Context,
 ) -> Result<()> {
     let length_bytes = content.range.end - content.range.start;
-    let transfer = Transfer::new(context.output, &content.info.filename, Some(length_bytes))?;
+    let interruption = signals::on_first()?;
+    let transfer = Transfer::new(context.output, &content.info.filename, Some(length_bytes), interruption);
     let mut chunks = transfer.watch(content.body);
     while let Some(chunk) = chunks.next().await.transpose()? {
         match target.write_all(&chunk).await {

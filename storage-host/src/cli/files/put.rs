@@ -9,13 +9,15 @@ use storage_core::{ByteStream, Error, ErrorKind, Result, Tier};
 use tokio::fs::File;
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
 
 use super::FileLine;
 use crate::catalog::{FileId, UserId};
 use crate::cli::arguments::{pair, sha256, usage};
 use crate::cli::context::Context;
-use crate::cli::local;
+use crate::cli::output::Output;
 use crate::cli::transfer::Transfer;
+use crate::cli::{local, signals};
 use crate::service::{FileInfo, SaveFileOptions, SimpleStorageService};
 
 /// Reads of local files are of this size.
@@ -65,10 +67,11 @@ impl Put {
 
     async fn put_all(&self, service: &SimpleStorageService, context: &Context) -> anyhow::Result<ExitCode> {
         let output = context.output;
+        let interruption = signals::on_first()?;
         let mut saved = Vec::new();
         let mut first_failure = None;
         for path in &self.paths {
-            match self.put(path, service, context).await {
+            match self.put(path, service, output, &interruption).await {
                 Ok(info) => {
                     if !output.json {
                         output.line(&info.id.to_string())?;
@@ -91,7 +94,13 @@ impl Put {
         Ok(first_failure.unwrap_or(ExitCode::SUCCESS))
     }
 
-    async fn put(&self, path: &Path, service: &SimpleStorageService, context: &Context) -> Result<FileInfo> {
+    async fn put(
+        &self,
+        path: &Path,
+        service: &SimpleStorageService,
+        output: Output,
+        interruption: &CancellationToken,
+    ) -> Result<FileInfo> {
         let is_stdin = path == Path::new("-");
         let own_name = path.file_name().filter(|_| !is_stdin).map(|name| name.to_string_lossy().into_owned());
         let name = self.name.clone().or(own_name);
@@ -99,7 +108,7 @@ impl Put {
             let name = name
                 .as_deref()
                 .ok_or_else(|| usage("standard input has no name; give it one, as in --name resume.pdf"))?;
-            upload(tokio::io::stdin(), None, name, context)?
+            content(tokio::io::stdin(), Transfer::new(output, name, None, interruption.clone()))
         } else {
             let unreadable = |error| local::error("the file cannot be read", path, error);
             let file = File::open(path).await.map_err(unreadable)?;
@@ -110,7 +119,13 @@ impl Put {
             }
             // A pipe or device has no length that could be declared.
             let length_bytes = described.is_file().then_some(described.len());
-            upload(file, length_bytes, name.as_deref().unwrap_or_default(), context)?
+            let transfer = Transfer::new(
+                output,
+                name.as_deref().unwrap_or_default(),
+                length_bytes,
+                interruption.clone(),
+            );
+            content(file, transfer)
         };
         let options = SaveFileOptions {
             metadata: self.metadata.iter().cloned().collect(),
@@ -130,14 +145,8 @@ impl Put {
     }
 }
 
-fn upload(
-    reader: impl AsyncRead + Send + 'static,
-    length_bytes: Option<u64>,
-    name: &str,
-    context: &Context,
-) -> Result<ByteStream> {
+fn content(reader: impl AsyncRead + Send + 'static, transfer: Transfer) -> ByteStream {
     let unreadable =
         |error| Error::new(ErrorKind::InvalidArgument, "the source cannot be read").with_source(error);
-    let chunks = ReaderStream::with_capacity(reader, BUFFER_BYTES).map_err(unreadable);
-    Ok(Transfer::new(context.output, name, length_bytes)?.watch(chunks))
+    transfer.watch(ReaderStream::with_capacity(reader, BUFFER_BYTES).map_err(unreadable))
 }
