@@ -134,7 +134,7 @@ mod tests {
         for other in [
             FileQuery { sort: SortBy::UpdatedAt, ..query.clone() },
             FileQuery { descending: true, ..query.clone() },
-            FileQuery { filename_prefix: "ab".to_owned(), ..query.clone() },
+            FileQuery { filename_prefix: "ab".to_owned(), ..query },
         ] {
             let error = decode(&anna(), &other, &cursor).expect_err("another listing");
             assert_eq!(error.kind(), ErrorKind::InvalidArgument);

@@ -14,7 +14,7 @@ async fn a_saved_file_reads_back_whole() {
     assert_eq!(saved.current.number, 1);
     assert_eq!(saved.current.filename, "résumé.pdf");
     assert_eq!(saved.current.metadata, new.metadata);
-    assert_eq!(saved.current.placements, [new.placement.clone()]);
+    assert_eq!(saved.current.placements, std::slice::from_ref(&new.placement));
     assert_eq!(saved.created_at, new.created_at);
     let version = catalog.version(&new.user, new.file, new.version).await.expect("its version");
     assert_eq!(version, saved.current);
