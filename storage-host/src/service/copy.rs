@@ -2,12 +2,12 @@
 
 use std::time::SystemTime;
 
-use storage_core::object::validate_metadata;
 use storage_core::{Capabilities, CopyOptions, Error, ErrorKind, Result, SaveOptions};
 
 use super::audit::Act;
 use super::lease::{Lease, Room};
-use super::save::object_metadata;
+use super::retrieve::lost;
+use super::save::{check_user_metadata, object_metadata};
 use super::types::{CopyFileOptions, FileInfo, Metadata};
 use super::{SimpleStorageService, naming};
 use crate::catalog::{Base, FileId, FileVersionId, Garbage, NewVersion, Placement, UserId, VersionRecord};
@@ -65,7 +65,7 @@ impl SimpleStorageService {
             metadata: options.metadata.unwrap_or_else(|| source.metadata.clone()),
         };
         naming::check_filename(&target.filename)?;
-        validate_metadata(&target.metadata)?;
+        check_user_metadata(&target.metadata)?;
         self.copy_version(user, source, target).await
     }
 
@@ -105,16 +105,20 @@ impl SimpleStorageService {
             ..SaveOptions::default()
         };
         let near = source.placements.iter().find(|placement| placement.backend == named.name);
-        let saved = match near.filter(|_| capabilities.has(Capabilities::COPY)) {
-            Some(placement) => {
-                let options = CopyOptions { replace: Some(stored), ..CopyOptions::default() };
-                named.backend.copy(&placement.key, &key, options).await?
-            }
-            None => {
-                let body = self.open_body(&source, 0..source.size_bytes).await?;
-                named.backend.save(&key, body, stored).await?
+        let work = async {
+            match near.filter(|_| capabilities.has(Capabilities::COPY)) {
+                Some(placement) => {
+                    let options = CopyOptions { replace: Some(stored), ..CopyOptions::default() };
+                    let copied = named.backend.copy(&placement.key, &key, options).await;
+                    copied.map_err(|error| lost(&named, &placement.key, error))
+                }
+                None => {
+                    let body = self.open_body(&source, 0..source.size_bytes).await?;
+                    named.backend.save(&key, body, stored).await
+                }
             }
         };
+        let saved = lease.hold(work).await?;
         if saved.size_bytes != source.size_bytes {
             lease.give_up().await;
             return Err(Error::new(ErrorKind::Corrupted, "the copy has another length than the original")

@@ -1,14 +1,15 @@
 //! What a save claims while it is under way: room in the owner's quota, and the object that it writes.
 //!
-//! Claims that are not settled when the lease is dropped (an error, a caller who went away) are given back in
-//! the background; what even that does not reach (a killed process) lapses in the catalog and is found by the
+//! Claims that are not settled when the lease is dropped (a caller who went away) are given back in the
+//! background; what even that does not reach (a killed process) lapses in the catalog and is found by the
 //! reconciler.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use storage_core::Result;
+use storage_core::{Error, ErrorKind, Result};
 use tokio::runtime::Handle;
 
 use super::objects::remove_object;
@@ -18,14 +19,25 @@ use crate::manager::NamedBackend;
 /// How long a claim lasts that is not renewed.
 const LIFETIME: Duration = Duration::from_secs(600);
 
+/// How often the claims of a save under way are renewed.
+const RENEWAL: Duration = Duration::from_secs(60);
+
 /// The claims of one save.
 pub(crate) struct Lease {
+    claims: Claims,
+    reserved_bytes: AtomicU64,
+    settled: AtomicBool,
+    /// Where claims are given back: the lease may be dropped on a thread of a plugin's, which knows no runtime
+    /// of the host's.
+    runtime: Handle,
+}
+
+#[derive(Clone)]
+struct Claims {
     catalog: Arc<dyn Catalog>,
     backend: Arc<NamedBackend>,
     object: Garbage,
     reservation: Option<ReservationId>,
-    reserved_bytes: AtomicU64,
-    settled: AtomicBool,
 }
 
 impl Lease {
@@ -41,56 +53,120 @@ impl Lease {
         user: &UserId,
         room: Option<Room>,
     ) -> Result<Arc<Self>> {
-        let reservation = match room {
-            Some(room) => Some(catalog.reserve(user, room.bytes, room.files, LIFETIME).await?),
-            None => None,
-        };
-        let lease = Self {
-            catalog,
-            backend,
-            object,
-            reservation,
-            reserved_bytes: AtomicU64::new(room.map_or(0, |room| room.bytes)),
-            settled: AtomicBool::new(false),
-        };
-        lease.catalog.begin_object(&lease.object).await?;
-        Ok(Arc::new(lease))
+        let user = user.clone();
+        // The catalog makes a promise whether or not the caller still waits for it. A task of its own is still
+        // there to give it back.
+        let taking = tokio::spawn(async move {
+            let reservation = match room {
+                Some(room) => Some(catalog.reserve(&user, room.bytes, room.files, LIFETIME).await?),
+                None => None,
+            };
+            let lease = Self {
+                claims: Claims { catalog, backend, object, reservation },
+                reserved_bytes: AtomicU64::new(room.map_or(0, |room| room.bytes)),
+                settled: AtomicBool::new(false),
+                runtime: Handle::current(),
+            };
+            lease.claims.catalog.begin_object(&lease.claims.object).await?;
+            Ok(Arc::new(lease))
+        });
+        taking.await.unwrap_or_else(|join| {
+            Err(Error::new(ErrorKind::Internal, "the claims of a save were not made").with_source(join))
+        })
     }
 
     /// The reservation that the commit uses up.
     pub(crate) fn reservation(&self) -> Option<ReservationId> {
-        self.reservation
+        self.claims.reservation
     }
 
     /// Makes sure that the reservation covers a length: nothing is reserved ahead of the bytes, so that no one
     /// else is refused room that stays free.
     pub(crate) async fn cover(&self, size_bytes: u64) -> Result<()> {
-        let Some(reservation) = self.reservation else { return Ok(()) };
+        let Some(reservation) = self.claims.reservation else { return Ok(()) };
         let missing = size_bytes.saturating_sub(self.reserved_bytes.load(Ordering::Relaxed));
         if missing > 0 {
-            self.catalog.grow_reservation(reservation, missing, LIFETIME).await?;
+            self.claims.catalog.grow_reservation(reservation, missing, LIFETIME).await.map_err(lapsed)?;
             self.reserved_bytes.fetch_add(missing, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// Prolongs the claims.
-    pub(crate) async fn renew(&self) -> Result<()> {
-        if let Some(reservation) = self.reservation {
-            self.catalog.grow_reservation(reservation, 0, LIFETIME).await?;
+    /// Awaits the backend's work on the object and keeps the claims alive meanwhile, however long source or
+    /// backend stand still. If it fails, the room is free again when this answers, and what may have been written
+    /// is removed in the background.
+    pub(crate) async fn hold<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        let result = loop {
+            match tokio::time::timeout(RENEWAL, &mut work).await {
+                Ok(result) => break result,
+                Err(_) => self.renew().await,
+            }
+        };
+        if result.is_err() {
+            self.claims.release_room().await;
+            self.settle();
+            self.runtime.spawn(self.claims.clone().remove_stopped());
         }
-        self.catalog.begin_object(&self.object).await
+        result
     }
 
-    /// Says that a commit used the claims up.
+    /// Says that from here on the commit disposes of the claims: dropping the lease gives nothing back.
     pub(crate) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
     }
 
-    /// Gives the claims back and removes what was written.
+    /// Gives the claims back and removes what was written. Only after the backend has answered.
     pub(crate) async fn give_up(&self) {
+        self.claims.release_room().await;
+        // Where the object could not be removed its record stays: the reconciler goes by it.
+        if self.claims.remove().await
+            && let Err(error) = self.claims.catalog.abandon_object(&self.claims.object).await
+        {
+            tracing::warn!(error = %error.report(), "a removed object stays on record and will be removed again");
+        }
         self.settle();
-        give_up(&self.catalog, &self.backend, &self.object, self.reservation).await;
+    }
+
+    /// Prolongs the claims. Where that fails the work goes on: they last for several renewals, and the commit
+    /// asks again for what has lapsed.
+    async fn renew(&self) {
+        let Claims { catalog, object, reservation, .. } = &self.claims;
+        let mut renewed = catalog.begin_object(object).await;
+        if let Some(reservation) = reservation {
+            renewed = renewed.and(catalog.grow_reservation(*reservation, 0, LIFETIME).await);
+        }
+        if let Err(error) = renewed {
+            tracing::warn!(error = %error.report(), key = %object.key, "the claims of a save were not renewed");
+        }
+    }
+}
+
+impl Claims {
+    async fn release_room(&self) {
+        if let Some(reservation) = self.reservation
+            && let Err(error) = self.catalog.release_reservation(reservation).await
+        {
+            tracing::warn!(error = %error.report(), "a reservation was not released and will lapse");
+        }
+    }
+
+    /// Removes the object, if it can be.
+    async fn remove(&self) -> bool {
+        let key = &self.object.key;
+        match remove_object(&self.backend, key).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(error = %error.report(), %key, "an unfinished object was left to the reconciler");
+                false
+            }
+        }
+    }
+
+    /// Removes the object of work that was stopped. Its record stays: a backend that was told to stop may yet
+    /// finish what it is at, and only the age of the record tells that nobody is at it any more.
+    async fn remove_stopped(self) {
+        self.remove().await;
     }
 }
 
@@ -108,30 +184,21 @@ impl Drop for Lease {
         if *self.settled.get_mut() {
             return;
         }
-        let Ok(handle) = Handle::try_current() else { return };
-        let (catalog, backend) = (self.catalog.clone(), self.backend.clone());
-        let (object, reservation) = (self.object.clone(), self.reservation);
-        handle.spawn(async move { give_up(&catalog, &backend, &object, reservation).await });
+        let claims = self.claims.clone();
+        self.runtime.spawn(async move {
+            claims.release_room().await;
+            claims.remove_stopped().await;
+        });
     }
 }
 
-async fn give_up(
-    catalog: &Arc<dyn Catalog>,
-    backend: &NamedBackend,
-    object: &Garbage,
-    reservation: Option<ReservationId>,
-) {
-    if let Some(reservation) = reservation
-        && let Err(error) = catalog.release_reservation(reservation).await
-    {
-        tracing::warn!(error = %error.report(), "a reservation was not released and will lapse");
-    }
-    // The record of the object stays where the object could not be removed: the reconciler goes by it.
-    let removed = match remove_object(backend, &object.key).await {
-        Ok(()) => catalog.abandon_object(object).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = removed {
-        tracing::warn!(error = %error.report(), key = %object.key, "an unfinished object was left to the reconciler");
+/// That a reservation is not found concerns nobody but the save that made it.
+fn lapsed(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(ErrorKind::Timeout, "the save stood still until its claim to room had lapsed")
+                .with_source(error)
+        }
+        _ => error,
     }
 }

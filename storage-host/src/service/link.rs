@@ -105,16 +105,17 @@ impl SimpleStorageService {
         let Some(placement) = version.placements.first() else { return Ok(None) };
         let backend = &self.inner.manager.backend(&placement.backend)?.backend;
         let info = backend.info();
+        let cannot = || match self.inner.links.mode {
+            LinkMode::Backend => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this backend cannot sign such a link; STORAGE_LINKS=auto lets the host sign it",
+            )
+            .with_backend(placement.backend.clone())),
+            LinkMode::Auto | LinkMode::Host => Ok(None),
+        };
         let too_long = info.limits.max_presign_expiry.is_some_and(|limit| expires_in > limit);
         if !info.capabilities.has(Capabilities::PRESIGN_GET) || too_long {
-            return match self.inner.links.mode {
-                LinkMode::Backend => Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "this backend cannot sign such a link; STORAGE_LINKS=auto lets the host sign it",
-                )
-                .with_backend(placement.backend.clone())),
-                LinkMode::Auto | LinkMode::Host => Ok(None),
-            };
+            return cannot();
         }
         let request = PresignRequest {
             content_type: Some(version.content_type.clone()),
@@ -124,7 +125,7 @@ impl SimpleStorageService {
         let signed = backend.presign(request).await?;
         // A browser cannot send headers along with a link: one that needs them is none.
         if !signed.headers.is_empty() {
-            return Ok(None);
+            return cannot();
         }
         Ok(Some(DownloadLink { url: signed.url, expires_at: signed.expires_at }))
     }

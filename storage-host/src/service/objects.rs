@@ -47,6 +47,17 @@ pub(super) async fn remove_garbage(
     catalog: &Arc<dyn Catalog>,
     garbage: Vec<Garbage>,
 ) -> u64 {
+    let removed = remove_objects(manager, garbage).await;
+    if !removed.is_empty()
+        && let Err(error) = catalog.forget_garbage(&removed).await
+    {
+        tracing::warn!(error = %error.report(), "removed objects could not be forgotten and will be removed again");
+    }
+    removed.len() as u64
+}
+
+/// Removes objects, several at a time, and answers those that are gone.
+async fn remove_objects(manager: &StorageManager, objects: Vec<Garbage>) -> Vec<Garbage> {
     let remove = |object: Garbage| async move {
         let removed = match manager.backend(&object.backend) {
             Ok(named) => remove_object(named, &object.key).await,
@@ -60,18 +71,12 @@ pub(super) async fn remove_garbage(
             }
         }
     };
-    let removed: Vec<Garbage> = stream::iter(garbage)
+    stream::iter(objects)
         .map(remove)
         .buffer_unordered(CONCURRENCY)
         .filter_map(std::future::ready)
         .collect()
-        .await;
-    if !removed.is_empty()
-        && let Err(error) = catalog.forget_garbage(&removed).await
-    {
-        tracing::warn!(error = %error.report(), "removed objects could not be forgotten and will be removed again");
-    }
-    removed.len() as u64
+        .await
 }
 
 impl SimpleStorageService {
@@ -93,12 +98,17 @@ impl SimpleStorageService {
                 break;
             }
         }
-        for object in catalog.unfinished_objects(age, BATCH).await? {
-            let named = self.inner.manager.backend(&object.backend)?;
-            remove_object(named, &object.key).await?;
-            catalog.abandon_object(&object).await?;
-            removed += 1;
+        loop {
+            let unfinished = catalog.unfinished_objects(age, BATCH).await?;
+            let found = unfinished.len();
+            let gone = remove_objects(&self.inner.manager, unfinished).await;
+            for object in &gone {
+                catalog.abandon_object(object).await?;
+            }
+            removed += gone.len() as u64;
+            if gone.is_empty() || found < BATCH as usize {
+                return Ok(removed);
+            }
         }
-        Ok(removed)
     }
 }

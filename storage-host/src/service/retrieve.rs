@@ -128,16 +128,12 @@ impl Source {
             range: (!whole).then_some(ByteRange::Bounded(range.start, range.end)),
             ..RetrieveOptions::default()
         };
-        let retrieved =
-            self.named.backend.retrieve(&self.key, options).await.map_err(|error| match error.kind() {
-                ErrorKind::NotFound => {
-                    Error::new(ErrorKind::Corrupted, "the backend has lost the bytes of this file")
-                        .with_backend(self.named.name.clone())
-                        .with_key(&self.key)
-                        .with_source(error)
-                }
-                _ => error,
-            })?;
+        let retrieved = self
+            .named
+            .backend
+            .retrieve(&self.key, options)
+            .await
+            .map_err(|error| lost(&self.named, &self.key, error))?;
         if retrieved.meta.size_bytes != self.whole_size || retrieved.range != range {
             return Err(Error::new(
                 ErrorKind::ChecksumMismatch,
@@ -183,6 +179,14 @@ impl Reader {
     /// saved, so that nobody holds a complete file that is a wrong one.
     fn take(&mut self, chunk: Bytes) -> Result<Bytes> {
         self.next += chunk.len() as u64;
+        if self.next > self.end {
+            return Err(Error::new(
+                ErrorKind::LengthMismatch,
+                "the backend gave more bytes than were asked for",
+            )
+            .with_backend(self.source.named.name.clone())
+            .with_key(&self.source.key));
+        }
         self.fruitless = 0;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
@@ -202,6 +206,20 @@ impl Reader {
         tracing::warn!(error = %error.report(), offset = self.next, "a read broke off and is resumed");
         self.body = self.source.open(self.next..self.end).await?;
         Ok(())
+    }
+}
+
+/// The error of a read, where it may be that the object of a version is not there: the file is, so that its owner
+/// must not be told that it is not.
+pub(super) fn lost(named: &NamedBackend, key: &ObjectKey, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotFound => {
+            Error::new(ErrorKind::Corrupted, "the backend has lost the bytes of this file")
+                .with_backend(named.name.clone())
+                .with_key(key)
+                .with_source(error)
+        }
+        _ => error,
     }
 }
 

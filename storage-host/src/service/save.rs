@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::{StreamExt, stream};
-use storage_core::object::{validate_metadata, validate_tags};
+use storage_core::object::{MAX_METADATA_BYTES, validate_metadata, validate_tags};
 use storage_core::{ByteStream, Capabilities, Checksums, Error, ErrorKind, Result, SaveOptions};
 
 use super::audit::Act;
@@ -16,7 +16,7 @@ use super::lease::{Lease, Room};
 use super::types::{BatchItem, FileInfo, Metadata, SaveFileOptions};
 use super::upload::Upload;
 use super::{SimpleStorageService, content_type, naming};
-use crate::catalog::{Base, FileId, FileVersionId, Garbage, NewVersion, Placement, UserId};
+use crate::catalog::{Base, FileId, FileVersionId, Garbage, NewVersion, Placement, Sha256, UserId};
 
 /// How many files of a batch are saved at once.
 const BATCH_CONCURRENCY: usize = 8;
@@ -25,6 +25,11 @@ const BATCH_CONCURRENCY: usize = 8;
 pub(super) const META_FILENAME: &str = "storage-filename";
 pub(super) const META_SHA256: &str = "storage-sha256";
 const META_PREFIX: &str = "storage-";
+
+/// What users may give: what an object carries, less the service's own.
+const MAX_USER_METADATA_BYTES: usize = MAX_METADATA_BYTES
+    - (META_FILENAME.len() + naming::MAX_FILENAME_BYTES)
+    - (META_SHA256.len() + 2 * size_of::<Sha256>());
 
 impl SimpleStorageService {
     /// Saves a file and answers its id.
@@ -86,7 +91,9 @@ impl SimpleStorageService {
     ) -> Result<FileInfo> {
         let base = base_of(&options)?;
         naming::check_filename(filename)?;
-        check_user_metadata(&options)?;
+        check_user_metadata(&options.metadata)?;
+        validate_tags(&options.tags)?;
+        options.content_type.as_deref().map_or(Ok(()), content_type::check)?;
         // Nobody's bytes are moved for a file that is not there.
         if options.replace.is_some() {
             self.inner.catalog.file(user, file).await?;
@@ -130,7 +137,7 @@ impl SimpleStorageService {
             ..SaveOptions::default()
         };
         let (body, tally) = upload.into_body(lease.clone());
-        let saved = named.backend.save(&key, body, save_options).await?;
+        let saved = lease.hold(named.backend.save(&key, body, save_options)).await?;
         let (size_bytes, sha256) = tally.lock().result();
         if saved.size_bytes != size_bytes {
             lease.give_up().await;
@@ -175,23 +182,26 @@ impl SimpleStorageService {
         action: &'static str,
     ) -> Result<FileInfo> {
         let audit = self.success(Act::on(action, &version.user, version.file).version(version.version));
-        let catalog = self.inner.catalog.clone();
+        let service = self.clone();
         let work = tokio::spawn(async move {
+            // Whatever becomes of this task: nothing but the answer that there is no such version gives up an object
+            // that a version may refer to.
+            lease.settle();
             let (user, file, id) = (version.user.clone(), version.file, version.version);
-            let error = match catalog.commit_version(version, audit).await {
-                Ok(record) => {
-                    lease.settle();
-                    return Ok(FileInfo::current(record));
-                }
+            let error = match service.inner.catalog.commit_version(version, audit).await {
+                Ok(record) => return Ok(FileInfo::current(record)),
                 Err(error) => error,
             };
-            // A commit that failed may have happened all the same (the answer was lost, not the write). Only a
-            // version that is certainly not there gives its object up.
-            match catalog.version(&user, file, id).await {
-                Err(missing) if missing.kind() == ErrorKind::NotFound => lease.give_up().await,
-                Ok(_) | Err(_) => lease.settle(),
+            // A commit that failed may have happened all the same: the answer was lost, not the write.
+            match service.find_version(file, &user, Some(id)).await {
+                Ok((info, _)) => Ok(info),
+                Err(missing) if missing.kind() == ErrorKind::NotFound => {
+                    lease.give_up().await;
+                    Err(error)
+                }
+                // Unknown: the reconciler will know.
+                Err(_) => Err(error),
             }
-            Err(error)
         });
         work.await.unwrap_or_else(|join| {
             Err(Error::new(ErrorKind::Internal, "the commit of a save did not end").with_source(join))
@@ -222,25 +232,28 @@ fn base_of(options: &SaveFileOptions) -> Result<Base> {
     }
 }
 
-fn check_user_metadata(options: &SaveFileOptions) -> Result<()> {
-    if let Some(name) = options.metadata.keys().find(|name| name.starts_with(META_PREFIX)) {
+/// Checks the metadata that a user gives: that they can be kept, and leave room for the service's own.
+pub(super) fn check_user_metadata(metadata: &Metadata) -> Result<()> {
+    if let Some(name) = metadata.keys().find(|name| name.starts_with(META_PREFIX)) {
         return Err(Error::new(
             ErrorKind::InvalidArgument,
             "metadata names that start with storage- belong to the service",
         )
         .with_context("name", name.escape_debug()));
     }
-    validate_metadata(&options.metadata)?;
-    validate_tags(&options.tags)?;
-    options.content_type.as_deref().map_or(Ok(()), content_type::check)
+    validate_metadata(metadata)?;
+    let size_bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size_bytes > MAX_USER_METADATA_BYTES {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("metadata takes {size_bytes} bytes; at most {MAX_USER_METADATA_BYTES} are kept"),
+        ));
+    }
+    Ok(())
 }
 
 /// The user's metadata and the service's own.
-pub(super) fn object_metadata(
-    user_metadata: &Metadata,
-    filename: &str,
-    sha256: Option<crate::catalog::Sha256>,
-) -> Metadata {
+pub(super) fn object_metadata(user_metadata: &Metadata, filename: &str, sha256: Option<Sha256>) -> Metadata {
     let mut metadata = user_metadata.clone();
     metadata.insert(META_FILENAME.to_owned(), filename.to_owned());
     if let Some(sha256) = sha256 {
@@ -255,7 +268,7 @@ pub(super) fn user_metadata(metadata: &Metadata) -> Metadata {
     own.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-fn expect_digest(expected: crate::catalog::Sha256, actual: crate::catalog::Sha256) -> Result<()> {
+fn expect_digest(expected: Sha256, actual: Sha256) -> Result<()> {
     if expected == actual {
         return Ok(());
     }

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
@@ -20,8 +19,8 @@ use crate::catalog::Sha256;
 /// failed attempt can be repeated. Small, since a thousand slow clients may each hold as much.
 pub(crate) const BUFFERED_BYTES: usize = 64 * 1024;
 
-/// How often a save under way renews its claims in the catalog.
-const RENEWAL: Duration = Duration::from_secs(60);
+/// As much of a longer body as tells its type, however small the chunks are in which it comes.
+const TELLING_BYTES: usize = 8 * 1024;
 
 /// A body of which the beginning is known.
 pub(crate) enum Upload {
@@ -43,10 +42,14 @@ impl Upload {
             return Ok(Self::Whole(bytes.clone(), digest(bytes.clone()).await));
         }
         let small = body.length_bytes().is_none_or(|length| length <= BUFFERED_BYTES as u64);
+        let enough = if small { BUFFERED_BYTES + 1 } else { TELLING_BYTES };
         let mut head = BytesMut::new();
         while let Some(chunk) = body.next().await.transpose()? {
+            if head.is_empty() && chunk.len() >= enough {
+                return Ok(Self::Streaming { head: chunk, rest: body });
+            }
             head.extend_from_slice(&chunk);
-            if !small || head.len() > BUFFERED_BYTES {
+            if head.len() >= enough {
                 return Ok(Self::Streaming { head: head.freeze(), rest: body });
             }
         }
@@ -89,10 +92,10 @@ impl Upload {
                 let tally = Arc::new(Mutex::new(Tally::default()));
                 let length = rest.length_bytes();
                 let source = stream::once(std::future::ready(Ok(head))).chain(rest).boxed();
-                let meter = Meter { source, tally: tally.clone(), lease, renewed: Instant::now() };
+                let meter = Meter { source, tally: tally.clone(), lease };
                 let metered =
                     stream::unfold(meter, |mut meter| async move { Some((meter.next().await?, meter)) });
-                let body = OnHost { handle: Handle::current(), inner: metered.boxed() };
+                let body = OnHost { handle: Handle::current(), inner: Some(metered.boxed()) };
                 (ByteStream::from_stream(body, length), tally)
             }
         }
@@ -147,12 +150,11 @@ impl Tally {
     }
 }
 
-/// Counts and digests chunks, and keeps the save's claims alive.
+/// Counts and digests chunks, and reserves room for them.
 struct Meter {
     source: stream::BoxStream<'static, Result<Bytes>>,
     tally: Arc<Mutex<Tally>>,
     lease: Arc<Lease>,
-    renewed: Instant,
 }
 
 impl Meter {
@@ -169,21 +171,22 @@ impl Meter {
         if let Err(error) = self.lease.cover(size_bytes).await {
             return Some(Err(error));
         }
-        if self.renewed.elapsed() >= RENEWAL {
-            self.renewed = Instant::now();
-            if let Err(error) = self.lease.renew().await {
-                return Some(Err(error));
-            }
-        }
         Some(Ok(chunk))
     }
 }
 
-/// A stream that is polled inside the host's runtime, whoever polls it: a plugin may do so on threads of its own,
-/// where the timers and tasks of the host are unknown.
+/// A stream that is polled and dropped inside the host's runtime, whoever does it: a plugin may do so on threads of
+/// its own, where the timers and tasks of the host are unknown.
 struct OnHost {
     handle: Handle,
-    inner: stream::BoxStream<'static, Result<Bytes>>,
+    inner: Option<stream::BoxStream<'static, Result<Bytes>>>,
+}
+
+impl Drop for OnHost {
+    fn drop(&mut self) {
+        let _entered = self.handle.enter();
+        self.inner = None;
+    }
 }
 
 impl Stream for OnHost {
@@ -192,6 +195,6 @@ impl Stream for OnHost {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
         let _entered = this.handle.enter();
-        this.inner.as_mut().poll_next(cx)
+        this.inner.as_mut().map_or(Poll::Ready(None), |inner| inner.as_mut().poll_next(cx))
     }
 }

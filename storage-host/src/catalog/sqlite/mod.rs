@@ -89,10 +89,14 @@ impl SqliteCatalog {
     pub fn open(path: impl AsRef<Path>, options: CatalogOptions) -> Result<Self> {
         let path = open::absolute(path.as_ref())?;
         let CatalogOptions { default_quota, readers, busy_timeout } = options;
+        let is_new = std::fs::metadata(&path).map_or(true, |found| found.len() == 0);
         let connection = SCHEMA.open(&path, busy_timeout)?;
         clear_lapsed(&connection)?;
         let objects_path = objects::path_beside(&path);
         let objects = objects::SCHEMA.open(&objects_path, busy_timeout)?;
+        if is_new {
+            objects::forget_all(&objects).map_err(Fault::into_error)?;
+        }
         Ok(Self {
             writer: Writer::start(connection, &path)?,
             readers: Readers::new(&path, readers, busy_timeout),

@@ -28,6 +28,8 @@ const BEGIN: &str = "INSERT INTO unfinished (backend, object_key, renewed_at) VA
 
 const FORGET: &str = "DELETE FROM unfinished WHERE backend = ?1 AND object_key = ?2";
 
+const FORGET_ALL: &str = "DELETE FROM unfinished";
+
 const OLDER: &str = "SELECT backend, object_key FROM unfinished \
      WHERE renewed_at <= ?1 AND (backend, object_key) > (?2, ?3) ORDER BY backend, object_key LIMIT ?4";
 
@@ -49,6 +51,13 @@ pub(super) fn forget(connection: &Connection, objects: &[Garbage]) -> Answer<()>
     for object in objects {
         run(connection, FORGET, params![object.backend, object.key.as_str()])?;
     }
+    Ok(())
+}
+
+/// Forgets what a catalog left that is gone. That the new one has no version of an object proves nothing: it has
+/// none at all yet, and a rebuild shall find every one.
+pub(super) fn forget_all(connection: &Connection) -> Answer<()> {
+    run(connection, FORGET_ALL, [])?;
     Ok(())
 }
 

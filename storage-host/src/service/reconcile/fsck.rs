@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
-use storage_core::{ErrorKind, ObjectKey, ObjectMeta, Result};
+use storage_core::{Error, ErrorKind, ObjectKey, ObjectMeta, Result};
 
 use super::listing::{Objects, Placements};
 use crate::catalog::{FileId, FileVersionId, Garbage, PlacedVersion, UserId};
@@ -20,7 +20,8 @@ const MAX_RECORDS: u32 = 1_000_000;
 pub struct FsckOptions {
     /// Removes objects that are provably nobody's, and corrects usage counters.
     pub repair: bool,
-    /// How long work must have shown no sign of life to count as unfinished. Zero only while no other host runs.
+    /// How long work must have shown no sign of life to count as unfinished; what is younger is under way and is not
+    /// reported. Zero only while no other host runs.
     pub age: Duration,
 }
 
@@ -109,13 +110,13 @@ impl SimpleStorageService {
             backends: BTreeMap::new(),
         };
         for name in self.inner.manager.list_backends().into_keys() {
-            let findings = self.compare(self.inner.manager.backend(&name)?).await?;
+            let findings = self.compare(self.inner.manager.backend(&name)?, options.age).await?;
             report.backends.insert(name, findings);
         }
         Ok(report)
     }
 
-    async fn compare(&self, named: &NamedBackend) -> Result<BackendFindings> {
+    async fn compare(&self, named: &NamedBackend, age: Duration) -> Result<BackendFindings> {
         let catalog = &self.inner.catalog;
         let mut findings = BackendFindings::default();
         let mut objects = Objects::of(named.backend.clone());
@@ -149,7 +150,7 @@ impl SimpleStorageService {
                 placed = placements.next().await?;
             }
         }
-        self.explain(named, loose, &mut findings).await?;
+        self.explain(named, loose, age, &mut findings).await?;
         Ok(findings)
     }
 
@@ -171,16 +172,23 @@ impl SimpleStorageService {
         &self,
         named: &NamedBackend,
         loose: Vec<ObjectKey>,
+        age: Duration,
         findings: &mut BackendFindings,
     ) -> Result<()> {
         if loose.is_empty() {
             return Ok(());
         }
         let catalog = &self.inner.catalog;
-        let unfinished = catalog.unfinished_objects(Duration::ZERO, MAX_RECORDS).await?;
-        let garbage = catalog.garbage(Duration::ZERO, MAX_RECORDS).await?;
         let here = |object: Garbage| (object.backend == named.name).then_some(object.key);
-        let given_up: BTreeSet<ObjectKey> = unfinished.into_iter().chain(garbage).filter_map(here).collect();
+        let unfinished = async |age| {
+            let (unfinished, garbage) = tokio::try_join!(
+                catalog.unfinished_objects(age, MAX_RECORDS),
+                catalog.garbage(age, MAX_RECORDS)
+            )?;
+            Ok::<BTreeSet<ObjectKey>, Error>(unfinished.into_iter().chain(garbage).filter_map(here).collect())
+        };
+        let given_up = unfinished(age).await?;
+        let recorded = unfinished(Duration::ZERO).await?;
         for key in loose {
             let known = match naming::parse_object_key(&key) {
                 Some((user, file, version)) => self.is_known(&user, file, version).await?,
@@ -189,14 +197,16 @@ impl SimpleStorageService {
             if known || !named.backend.exists(&key).await? {
                 continue;
             }
-            let list =
-                if given_up.contains(&key) { &mut findings.orphans } else { &mut findings.unexplained };
-            list.push(key.to_string());
+            if given_up.contains(&key) {
+                findings.orphans.push(key.to_string());
+            } else if !recorded.contains(&key) {
+                findings.unexplained.push(key.to_string());
+            }
         }
         Ok(())
     }
 
-    async fn is_known(&self, user: &UserId, file: FileId, version: FileVersionId) -> Result<bool> {
+    pub(super) async fn is_known(&self, user: &UserId, file: FileId, version: FileVersionId) -> Result<bool> {
         match self.inner.catalog.version(user, file, version).await {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),

@@ -10,7 +10,7 @@ use sha2::Digest;
 use storage_core::{Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions};
 
 use super::listing::Objects;
-use crate::catalog::{Base, NewVersion, Placement, Sha256};
+use crate::catalog::{Base, FileId, FileVersionId, NewVersion, Placement, Sha256, UserId};
 use crate::manager::NamedBackend;
 use crate::service::save::{META_FILENAME, META_SHA256, user_metadata};
 use crate::service::{SimpleStorageService, naming};
@@ -86,12 +86,25 @@ impl SimpleStorageService {
             if given_up.contains(&key) {
                 continue;
             }
-            match describe(named, &key, &mut rebuild).await {
-                Ok(Some(version)) => match catalog.adopt_version(version).await? {
-                    true => rebuild.adopted += 1,
-                    false => rebuild.known += 1,
+            let Some(ids) = naming::parse_object_key(&key) else {
+                rebuild.foreign.push(key.to_string());
+                continue;
+            };
+            if self.is_known(&ids.0, ids.1, ids.2).await? {
+                rebuild.known += 1;
+                continue;
+            }
+            let adopted = match describe(named, &key, ids, &mut rebuild).await {
+                Ok(version) => match catalog.adopt_version(version).await {
+                    // What one object claims and the catalog knows otherwise concerns none of the others.
+                    Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
+                    adopted => adopted,
                 },
-                Ok(None) => rebuild.foreign.push(key.to_string()),
+                Err(error) => Err(error),
+            };
+            match adopted {
+                Ok(true) => rebuild.adopted += 1,
+                Ok(false) => rebuild.known += 1,
                 Err(error) => rebuild.failed.push((key.to_string(), error.report())),
             }
         }
@@ -99,13 +112,13 @@ impl SimpleStorageService {
     }
 }
 
-/// The version that an object holds; `None` for an object that is not the service's.
+/// The version that an object holds.
 async fn describe(
     named: &NamedBackend,
     key: &ObjectKey,
+    (user, file, version): (UserId, FileId, FileVersionId),
     rebuild: &mut BackendRebuild,
-) -> Result<Option<NewVersion>> {
-    let Some((user, file, version)) = naming::parse_object_key(key) else { return Ok(None) };
+) -> Result<NewVersion> {
     let meta = named.backend.get_metadata(key, MetadataOptions::default()).await?;
     let sha256 = match known_digest(&meta) {
         Some(sha256) => sha256,
@@ -115,7 +128,7 @@ async fn describe(
         }
     };
     let last_segment = key.segments().next_back().unwrap_or_default();
-    Ok(Some(NewVersion {
+    Ok(NewVersion {
         file,
         user,
         version,
@@ -129,7 +142,7 @@ async fn describe(
         placement: Placement { backend: named.name.clone(), key: key.clone(), tier: meta.tier },
         reservation: None,
         created_at: made_at(version.as_uuid()).unwrap_or(meta.last_modified),
-    }))
+    })
 }
 
 fn known_digest(meta: &ObjectMeta) -> Option<Sha256> {
