@@ -3,8 +3,10 @@
 
 pub mod conformance;
 pub mod examples;
+pub mod faults;
 pub mod faulty;
 pub mod fixture;
 pub mod http_host;
 pub mod plugins;
+pub mod rig;
 pub mod target;
