@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use storage_core::memory::MemoryBackend;
 use storage_core::{Backend, ListOptions};
-use storage_host::catalog::{Catalog, CatalogOptions, Quota, SqliteCatalog};
+use storage_host::catalog::{Catalog, CatalogOptions, Quota, SqliteCatalog, UserId};
 use storage_host::config::{AuthConfig, HttpConfig, LinkConfig, LinkMode};
 use storage_host::http::auth::service_key;
 use storage_host::http::{Options, Server};
@@ -144,6 +144,18 @@ impl HttpHost {
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
         panic!("{} objects were left behind", self.objects().await);
+    }
+
+    /// Waits until a save of the user is under way. The user must have a quota, or none is reserved.
+    pub async fn saves_something(&self, user: &str) {
+        let user = UserId::new(user).expect("a user");
+        for _ in 0..200 {
+            if self.service.usage(&user).await.expect("a usage").reserved_bytes > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("no save is under way");
     }
 
     /// The directory of the catalog.

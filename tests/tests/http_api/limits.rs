@@ -1,6 +1,6 @@
 //! Limits and faults of the wire: bodies that break off, clients that stall, requests that are too large.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use futures_util::stream;
@@ -31,8 +31,9 @@ async fn connect(host: &HttpHost) -> TcpStream {
 /// What the host sends until it closes.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes));
     // A connection that is cut may end in a reset after the answer.
-    let _ = stream.read_to_end(&mut bytes).await;
+    let _ = read.await.expect("the host ends the connection");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -140,9 +141,8 @@ async fn a_client_that_sends_no_request_is_cut_off() {
     for sent in ["", "PRI * HT", "GET /v1/files HTTP/1.1\r\nHost: x\r\n"] {
         let mut stream = connect(&host).await;
         stream.write_all(sent.as_bytes()).await.expect("sent");
-        let started = Instant::now();
-        rest(&mut stream).await;
-        assert!(started.elapsed() < Duration::from_secs(10), "{sent:?}");
+        let answer = rest(&mut stream).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{sent:?}: {answer}");
     }
 }
 

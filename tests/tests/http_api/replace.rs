@@ -71,6 +71,30 @@ async fn of_many_who_saw_the_same_content_one_replaces_it() {
     assert_eq!((won, lost), (1, contents.len() - 1));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_is_decided_on_the_very_version_that_is_answered() {
+    let host = HttpHost::start().await;
+    let first = host.save("anna", "a.txt", "one").await;
+    let (id, seen) = (text(&first, "id"), format!("\"{}\"", text(&first, "sha256")));
+    let path = format!("/v1/files/{id}/content");
+    let writes = async {
+        for turn in 0..100 {
+            let content = if turn % 2 == 0 { "two" } else { "one" };
+            assert_eq!(put(&host, &id, content, None).await.status(), StatusCode::OK);
+        }
+    };
+    let reads = async || {
+        for _ in 0..200 {
+            let request = host.call("anna", Method::GET, &path).header("if-match", &seen);
+            let response = request.send().await.expect("an answer");
+            if response.status() == StatusCode::OK {
+                assert_eq!(response.text().await.expect("content"), "one");
+            }
+        }
+    };
+    tokio::join!(writes, reads(), reads(), reads());
+}
+
 #[tokio::test]
 async fn a_former_version_is_brought_back_and_another_deleted() {
     let host = HttpHost::start().await;

@@ -11,6 +11,7 @@ use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::{Body, Method, StatusCode};
 use storage_core::memory::MemoryBackend;
+use storage_host::catalog::Quota;
 use storage_host::config::HttpConfig;
 use storage_tests::faulty::Faulty;
 use storage_tests::http_host::{HttpHost, Setup, problem};
@@ -48,7 +49,7 @@ async fn a_fault_within_is_one_problem_and_tells_nothing_unless_in_debug_mode() 
 
 #[tokio::test]
 async fn requests_under_way_are_finished_before_the_host_stops() {
-    let mut host = HttpHost::start().await;
+    let mut host = HttpHost::with(limited()).await;
     let (sender, chunks) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(1);
     let chunks =
         tokio_util::io::StreamReader::new(futures_util::stream::unfold(chunks, |mut chunks| async {
@@ -57,8 +58,10 @@ async fn requests_under_way_are_finished_before_the_host_stops() {
     let body = Body::wrap_stream(tokio_util::io::ReaderStream::new(chunks));
     let request = host.call("anna", Method::POST, "/v1/files?filename=a").body(body);
     let upload = tokio::spawn(request.send());
-    sender.send(Ok(vec![1; 100])).await.expect("taken");
-    sender.send(Ok(vec![2; 100])).await.expect("taken");
+    for _ in 0..30 {
+        sender.send(Ok(vec![1; 100_000])).await.expect("taken");
+    }
+    host.saves_something("anna").await;
     host.begin_stop();
     // The port is closed at once, so that a balancer goes elsewhere.
     let closed = async {
@@ -77,18 +80,26 @@ async fn requests_under_way_are_finished_before_the_host_stops() {
 #[tokio::test]
 async fn requests_that_do_not_end_are_broken_off_after_the_drain_timeout() {
     let http = HttpConfig { drain_timeout: Duration::from_millis(300), ..Setup::default().http };
-    let host = HttpHost::with(Setup { http, ..Setup::default() }).await;
+    let host = HttpHost::with(Setup { http, ..limited() }).await;
     let (sender, mut chunks) = mpsc::channel::<Result<Frame<Bytes>, std::io::Error>>(1);
     let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| chunks.poll_recv(cx)));
     let mut client = http2(&host).await;
     let upload = client.send_request(upload(&host).body(body.boxed()).expect("a request"));
     let upload = tokio::spawn(upload);
-    sender.send(Ok(Frame::data(Bytes::from_static(b"a")))).await.expect("taken");
+    for _ in 0..30 {
+        sender.send(Ok(Frame::data(Bytes::from(vec![1; 100_000])))).await.expect("taken");
+    }
+    host.saves_something("anna").await;
     let backend = host.backend.clone();
     tokio::time::timeout(Duration::from_secs(5), host.stopped()).await.expect("stopped");
     assert!(upload.await.expect("no panic").is_err());
     let page = backend.list_files(storage_core::ListOptions::default()).await.expect("a listing");
     assert!(page.objects.is_empty());
+}
+
+/// A host with a quota, so that a save under way shows in the usage.
+fn limited() -> Setup {
+    Setup { quota: Quota { max_bytes: Some(1 << 30), max_files: None }, ..Setup::default() }
 }
 
 type Http2Body = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
@@ -109,7 +120,7 @@ fn upload(host: &HttpHost) -> http::request::Builder {
 
 #[tokio::test]
 async fn http2_is_spoken_and_a_stream_that_is_reset_saves_nothing() {
-    let host = HttpHost::start().await;
+    let host = HttpHost::with(limited()).await;
     let mut client = http2(&host).await;
     let body = Full::new(Bytes::from(vec![1; 3_000_000])).map_err(|never| match never {}).boxed();
     let response =
@@ -124,6 +135,7 @@ async fn http2_is_spoken_and_a_stream_that_is_reset_saves_nothing() {
     for _ in 0..20 {
         sender.send(Ok(Frame::data(Bytes::from(vec![1; 100_000])))).await.expect("taken");
     }
+    host.saves_something("anna").await;
     left.cancel();
     running.await.expect("no panic");
     drop(sender);
@@ -131,7 +143,7 @@ async fn http2_is_spoken_and_a_stream_that_is_reset_saves_nothing() {
         loop {
             let usage = host.call("anna", Method::GET, "/v1/usage").send().await.expect("an answer");
             let usage = usage.json::<serde_json::Value>().await.expect("JSON");
-            if usage["reserved_files"] == 0 && host.objects().await == 1 {
+            if usage["reserved_bytes"] == 0 && host.objects().await == 1 {
                 assert_eq!(usage["files"], 1);
                 return;
             }
