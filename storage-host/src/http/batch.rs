@@ -17,7 +17,7 @@ use super::auth::Caller;
 use super::body::BodyFault;
 use super::error::{Code, Problem, ProblemBody};
 use super::extract;
-use super::form::{FieldContent, Form, FormFile};
+use super::form::{FileContent, Form, FormFile};
 use super::middleware::{self, RequestName};
 use super::model::FileBody;
 use super::openapi::Problems;
@@ -80,7 +80,7 @@ async fn save(
     let fault = BodyFault::default();
     let form = Form::of_many(&parts.headers, body, max_file_bytes, &fault)?;
     let (under_way, outcomes) = (FuturesUnordered::new(), Vec::new());
-    let batch = Batch { caller, max_file_bytes, fault, under_way, outcomes };
+    let batch = Batch { caller, fault, under_way, outcomes };
     let outcomes = Box::pin(batch.run(form)).await;
     let debug = state.options().debug;
     let results: Vec<_> = outcomes.into_iter().map(|outcome| outcome.into_result(&name, debug)).collect();
@@ -91,7 +91,6 @@ async fn save(
 /// Files that are being saved from one form.
 struct Batch {
     caller: Caller,
-    max_file_bytes: u64,
     /// What was wrong with the form itself, so that nothing more can be read of it.
     fault: BodyFault,
     under_way: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -121,7 +120,7 @@ impl Batch {
                     Problem::new(Code::TooLarge).detail(format!("a batch holds at most {MAX_FILES} files"))
                 }
                 Ok(Some(file)) => {
-                    self.take(index, file).await;
+                    self.take(index, &form, file).await;
                     if self.fault.get().is_some() {
                         break;
                     }
@@ -139,11 +138,10 @@ impl Batch {
 
     /// Takes one file from the form. One that is small is saved while the form is read on; a large one is passed
     /// on while it arrives.
-    async fn take(&mut self, index: usize, file: FormFile) {
-        let (filename, options, part) = file.into_parts();
+    async fn take(&mut self, index: usize, form: &Form, file: FormFile) {
+        let FormFile { filename, options } = file;
         let file_fault = BodyFault::default();
-        let mut content =
-            FieldContent::new(part, self.max_file_bytes, file_fault.clone(), self.fault.clone());
+        let mut content = form.content(file_fault.clone()).await;
         let content = match self.beside(start(&mut content)).await {
             Start::Whole(bytes) => ByteStream::from_bytes(bytes),
             Start::Chunks(chunks) => {
@@ -194,7 +192,7 @@ impl Outcome {
 }
 
 /// Reads a file until it is whole or too large to be held.
-async fn start(content: &mut FieldContent) -> Start {
+async fn start(content: &mut FileContent) -> Start {
     let mut chunks = Vec::new();
     let mut size_bytes = 0;
     loop {

@@ -4,20 +4,22 @@
 //! file is passed on while it arrives.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use multer::{Constraints, Field, Multipart, SizeLimit};
 use serde_json::Value;
 use storage_core::{ByteStream, ErrorKind, Tier};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::body::{BodyFault, chunks, too_large};
 use super::error::{Code, Problem};
 use super::headers::digest;
+use super::multipart::{self, Multipart};
 use crate::service::SaveFileOptions;
 
 /// The largest part that is no file, in bytes.
@@ -30,16 +32,16 @@ pub(super) const FILE_PART: &str = "file";
 
 /// A form that is being read.
 pub(super) struct Form {
-    parts: Multipart<'static>,
+    /// Whoever reads the content of a file holds the lock until the content is dropped.
+    parts: Arc<Mutex<Multipart>>,
     fault: BodyFault,
     max_file_bytes: u64,
 }
 
-/// A file of a form.
+/// A file of a form, whose content comes next.
 pub(super) struct FormFile {
     pub(super) filename: String,
     pub(super) options: SaveFileOptions,
-    part: Field<'static>,
 }
 
 /// Whether the headers announce a form.
@@ -92,12 +94,10 @@ impl Form {
         let boundary = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| multer::parse_boundary(value).ok())
+            .and_then(multipart::boundary)
             .ok_or_else(|| Problem::invalid("content-type", "names no boundary"))?;
-        let parts = chunks(body, max_bytes, fault.clone());
-        // Parts that are no files are bounded when they are read; multer itself bounds their headers.
-        let constraints = Constraints::new().size_limit(SizeLimit::new());
-        let parts = Multipart::with_constraints(parts, boundary, constraints);
+        let source = chunks(body, max_bytes, fault.clone()).boxed();
+        let parts = Arc::new(Mutex::new(Multipart::new(source, &boundary, fault.clone())));
         Ok(Self { parts, fault: fault.clone(), max_file_bytes })
     }
 
@@ -110,26 +110,27 @@ impl Form {
         let mut filename = None;
         let mut options = SaveFileOptions::default();
         let mut last_field = None;
-        while let Some(part) = self.next_part().await? {
-            let name = part.name().unwrap_or_default().to_owned();
+        let mut parts = self.parts.lock().await;
+        while let Some(part) = parts.next_part().await? {
+            let name = part.name;
             if name == FILE_PART {
-                let given = filename.or_else(|| part.file_name().map(str::to_owned));
+                let given = filename.or(part.filename);
                 let filename = given
                     .filter(|name| !name.is_empty())
                     .ok_or_else(|| Problem::invalid("filename", "the file part has no filename"))?;
-                options.content_type = part.content_type().and_then(|given| known_type(given.as_ref()));
-                return Ok(Some(FormFile { filename, options, part }));
+                options.content_type = part.content_type.as_deref().and_then(known_type);
+                return Ok(Some(FormFile { filename, options }));
             }
             match name.as_str() {
-                "filename" => filename = Some(self.text(part, &name).await?),
-                "metadata" => options.metadata = pairs(&name, &self.text(part, &name).await?)?,
-                "tags" => options.tags = pairs(&name, &self.text(part, &name).await?)?,
+                "filename" => filename = Some(text(&mut parts, &name).await?),
+                "metadata" => options.metadata = pairs(&name, &text(&mut parts, &name).await?)?,
+                "tags" => options.tags = pairs(&name, &text(&mut parts, &name).await?)?,
                 "tier" => {
-                    let tier = self.text(part, &name).await?.parse::<Tier>();
+                    let tier = text(&mut parts, &name).await?.parse::<Tier>();
                     options.tier = Some(tier.map_err(|error| Problem::invalid(&*name, error.message()))?);
                 }
                 "sha256" => {
-                    let text = self.text(part, &name).await?;
+                    let text = text(&mut parts, &name).await?;
                     options.sha256 = Some(
                         digest::hexadecimal(&text)
                             .ok_or_else(|| Problem::invalid(&*name, "is not a SHA-256 in hexadecimal"))?,
@@ -152,58 +153,43 @@ impl Form {
         }
     }
 
+    /// The content of the file that [`Form::next_file`] gave. What is wrong with it alone is kept in `fault`.
+    pub(super) async fn content(&self, fault: BodyFault) -> FileContent {
+        FileContent {
+            parts: Arc::clone(&self.parts).lock_owned().await,
+            max_bytes: self.max_file_bytes,
+            seen_bytes: 0,
+            fault,
+            form_fault: self.fault.clone(),
+        }
+    }
+
     /// The content of the form's only file. Whatever follows it makes the content fail, so that the file is not
     /// saved without it being noticed.
-    pub(super) fn only_content(self, file: Field<'static>) -> ByteStream {
-        let fault = self.fault.clone();
-        let content = FieldContent::new(file, self.max_file_bytes, fault.clone(), fault);
-        let chunks = stream::unfold(Some((content, self)), async |state| {
-            let (mut content, mut form) = state?;
+    pub(super) async fn only_content(&self) -> ByteStream {
+        let content = self.content(self.fault.clone()).await;
+        let chunks = stream::unfold(Some(content), async |content| {
+            let mut content = content?;
             if let Some(chunk) = content.next().await {
-                return Some((chunk, Some((content, form))));
+                return Some((chunk, Some(content)));
             }
-            // The form goes on only once its former part is gone.
-            drop(content);
-            let trailing = match form.next_part().await {
+            let trailing = match content.parts.next_part().await {
                 Ok(None) => return None,
                 Ok(Some(part)) => Problem::invalid(
-                    part.name().unwrap_or_default(),
+                    part.name,
                     "comes after the file: fields go before it, several files to /v1/files/batch",
                 ),
                 Err(problem) => problem,
             };
-            Some((Err(form.fault.set(trailing, ErrorKind::InvalidArgument)), None))
+            Some((Err(content.form_fault.set(trailing, ErrorKind::InvalidArgument)), None))
         });
-        ByteStream::from_stream(Box::pin(chunks), None)
-    }
-
-    async fn next_part(&mut self) -> Result<Option<Field<'static>>, Problem> {
-        self.parts.next_field().await.map_err(|error| part_problem(&error, &self.fault))
-    }
-
-    async fn text(&self, mut part: Field<'static>, name: &str) -> Result<String, Problem> {
-        let mut bytes = Vec::new();
-        while let Some(chunk) = part.chunk().await.map_err(|error| part_problem(&error, &self.fault))? {
-            if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
-                let detail = format!("{name}: a part that is no file takes at most {MAX_FIELD_BYTES} bytes");
-                return Err(Problem::new(Code::TooLarge).detail(detail));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        String::from_utf8(bytes).map_err(|_| Problem::invalid(name, "is not UTF-8"))
+        ByteStream::from_stream(chunks, None)
     }
 }
 
-impl FormFile {
-    /// The part, to be given to [`Form::only_content`].
-    pub(super) fn into_parts(self) -> (String, SaveFileOptions, Field<'static>) {
-        (self.filename, self.options, self.part)
-    }
-}
-
-/// The bytes of one file of a form, at most so many.
-pub(super) struct FieldContent {
-    part: Field<'static>,
+/// The bytes of one file of a form, at most so many. While it is there, the form does not go on.
+pub(super) struct FileContent {
+    parts: OwnedMutexGuard<Multipart>,
     max_bytes: u64,
     seen_bytes: u64,
     /// What is wrong with this file.
@@ -212,14 +198,10 @@ pub(super) struct FieldContent {
     form_fault: BodyFault,
 }
 
-impl FieldContent {
-    pub(super) fn new(part: Field<'static>, max_bytes: u64, fault: BodyFault, form_fault: BodyFault) -> Self {
-        Self { part, max_bytes, seen_bytes: 0, fault, form_fault }
-    }
-
+impl FileContent {
     /// The next chunk.
     pub(super) async fn next(&mut self) -> Option<storage_core::Result<Bytes>> {
-        match self.part.chunk().await.transpose()? {
+        match self.parts.chunk().await.transpose()? {
             Ok(chunk) => {
                 self.seen_bytes += chunk.len() as u64;
                 if self.seen_bytes > self.max_bytes {
@@ -227,8 +209,7 @@ impl FieldContent {
                 }
                 Some(Ok(chunk))
             }
-            Err(error) => {
-                let problem = part_problem(&error, &self.form_fault);
+            Err(problem) => {
                 self.form_fault.set(problem.clone(), ErrorKind::Cancelled);
                 Some(Err(self.fault.set(problem, ErrorKind::Cancelled)))
             }
@@ -241,23 +222,25 @@ impl FieldContent {
     }
 }
 
+/// The text of the part that was begun.
+async fn text(parts: &mut Multipart, name: &str) -> Result<String, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = parts.chunk().await? {
+        if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
+            let detail = format!("{name}: a part that is no file takes at most {MAX_FIELD_BYTES} bytes");
+            return Err(Problem::new(Code::TooLarge).detail(detail));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    String::from_utf8(bytes).map_err(|_| Problem::invalid(name, "is not UTF-8"))
+}
+
 /// A content type that says something. Browsers and `curl --data-binary` give these where they know none.
 pub(super) fn known_type(given: &str) -> Option<String> {
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let says_nothing =
         matches!(essence.as_str(), "" | "application/octet-stream" | "application/x-www-form-urlencoded");
     (!says_nothing).then(|| given.to_owned())
-}
-
-fn part_problem(error: &multer::Error, fault: &BodyFault) -> Problem {
-    fault.get().unwrap_or_else(|| match error {
-        multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteHeaders
-        | multer::Error::IncompleteStream => {
-            Problem::new(Code::LengthMismatch).detail("the form broke off before its closing boundary")
-        }
-        other => Problem::invalid("body", other.to_string()),
-    })
 }
 
 /// A JSON object of strings. Numbers and booleans are taken as they are written.
@@ -301,8 +284,8 @@ mod tests {
     /// What the only file's content ends in, and what the client would be told.
     async fn content(body: &str, max_file_bytes: u64) -> Result<Bytes, Problem> {
         let (mut form, fault) = form(body, max_file_bytes);
-        let (_, _, part) = form.next_file().await?.expect("a file").into_parts();
-        form.only_content(part).collect(u64::MAX).await.map_err(|error| fault.or(error))
+        form.next_file().await?.expect("a file");
+        form.only_content().await.collect(u64::MAX).await.map_err(|error| fault.or(error))
     }
 
     #[tokio::test]
@@ -317,14 +300,14 @@ mod tests {
         ]
         .concat();
         let (mut form, _) = form(&body, 100);
-        let (filename, options, part) = form.next_file().await.expect("sound").expect("a file").into_parts();
+        let FormFile { filename, options } = form.next_file().await.expect("sound").expect("a file");
         assert_eq!(filename, "b.txt");
         assert_eq!(options.metadata["job_id"], "42");
         assert_eq!(options.metadata["title"], "Résumé");
         assert_eq!(options.content_type.as_deref(), Some("text/plain"));
         assert_eq!(options.tier, Some(Tier::Hot));
         assert_eq!(options.sha256, Some([7; 32]));
-        assert_eq!(form.only_content(part).collect(100).await.expect("sound"), "hello");
+        assert_eq!(form.only_content().await.collect(100).await.expect("sound"), "hello");
     }
 
     #[tokio::test]

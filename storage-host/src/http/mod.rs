@@ -30,6 +30,7 @@ mod extract;
 mod form;
 mod headers;
 mod model;
+mod multipart;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

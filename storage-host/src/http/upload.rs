@@ -130,8 +130,7 @@ async fn from_form(
     let mut form = Form::of_one(headers, body, max_bytes, fault)?;
     let file =
         form.next_file().await?.ok_or_else(|| Problem::invalid(form::FILE_PART, "the form has no file"))?;
-    let (filename, options, part) = file.into_parts();
-    Ok((form.only_content(part), filename, options))
+    Ok((form.only_content().await, file.filename, file.options))
 }
 
 /// What the headers of a raw body say of the file.
