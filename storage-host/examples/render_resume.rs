@@ -1,10 +1,13 @@
 //! A job that renders a résumé as a PDF and saves it: the second scene of the first user.
 //!
 //! ```text
+//! cargo xtask build-plugins local
+//! export PLUGIN_DIR=target/debug/plugins
 //! cargo run -p storage-host --example render_resume -- --user 42 --job 123 "Ada Lovelace"
 //! ```
 //!
-//! The backend is whatever `.env` says. Nothing here knows which one that is.
+//! The backend is whatever `.env` says. Nothing here knows which one that is. A program that is installed has its
+//! plugins in `plugins/` beside it; cargo puts an example elsewhere than the plugins, hence `PLUGIN_DIR`.
 
 use anyhow::Context;
 use clap::Parser;

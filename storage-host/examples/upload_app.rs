@@ -1,7 +1,9 @@
 //! An application with an upload and a download route of its own: the first scene of the first user.
 //!
 //! ```text
-//! cargo run -p storage-host --example upload_app
+//! cargo xtask build-plugins local
+//! export PLUGIN_DIR=target/debug/plugins
+//! cargo run -p storage-host --example upload_app              # or with another address: -- 127.0.0.1:3001
 //! curl -H 'X-User: 42' -F file=@resume.pdf http://127.0.0.1:3000/upload
 //! curl -H 'X-User: 42' http://127.0.0.1:3000/download/FILE_ID
 //! ```
@@ -22,12 +24,19 @@ use storage_core::{Error, ErrorKind};
 use storage_host::catalog::{FileId, UserId};
 use storage_host::http::{HttpState, Options, link_router};
 use storage_host::service::{self, Metadata, SimpleStorageService, Storage};
+use tokio::net::TcpListener;
 
+/// Where the application listens, unless its argument says otherwise.
 const ADDRESS: &str = "127.0.0.1:3000";
 
 #[tokio::main]
+#[allow(clippy::print_stdout, reason = "the answer of a command-line example")]
 async fn main() -> anyhow::Result<()> {
-    let loaded = Storage::builder().set("STORAGE_PUBLIC_URL", format!("http://{ADDRESS}")).load()?;
+    let address = std::env::args().nth(1).unwrap_or_else(|| ADDRESS.to_owned());
+    let listener =
+        TcpListener::bind(&address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let base = format!("http://{}", listener.local_addr()?);
+    let loaded = Storage::builder().set("STORAGE_PUBLIC_URL", &base).load()?;
     let storage = service::open(&loaded).await?;
     let links = link_router(HttpState::new(Options::from(&loaded.config), storage.clone())?);
     let app = Router::new()
@@ -35,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
         .route("/download/{file_id}", get(download_file))
         .with_state(storage.clone())
         .merge(links);
-    let listener = tokio::net::TcpListener::bind(ADDRESS).await.context("the address is in use")?;
+    println!("listening on {base}");
     axum::serve(listener, app).with_graceful_shutdown(interrupted()).await?;
     storage.close().await.context("closing the storage")
 }

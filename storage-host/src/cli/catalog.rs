@@ -9,7 +9,7 @@ use serde_json::json;
 use super::arguments::duration;
 use super::context::Context;
 use super::exit;
-use super::table::{moment, table};
+use super::table::{count, moment, table};
 use crate::catalog::{AuditEntry, UserId};
 use crate::service::{
     BackendFindings, BackendRebuild, FsckOptions, FsckReport, RebuildReport, SimpleStorageService,
@@ -75,7 +75,7 @@ fn fsck_text(report: &FsckReport) -> String {
         lines.extend(findings_lines(name, findings));
     }
     if report.removed_objects > 0 {
-        lines.push(format!("removed {} objects that were nobody's", report.removed_objects));
+        lines.push(format!("removed {} of nobody's", count(report.removed_objects, "object", "objects")));
     }
     lines.push(
         if report.is_clean() { "everything is in order" } else { "not everything is in order" }.to_owned(),
@@ -84,7 +84,11 @@ fn fsck_text(report: &FsckReport) -> String {
 }
 
 fn findings_lines(name: &str, findings: &BackendFindings) -> Vec<String> {
-    let mut lines = vec![format!("{name}: {} objects, {} versions", findings.objects, findings.versions)];
+    let mut lines = vec![format!(
+        "{name}: {}, {}",
+        count(findings.objects, "object", "objects"),
+        count(findings.versions, "version", "versions")
+    )];
     let mut add =
         |what: &str, keys: Vec<&str>| lines.extend(keys.into_iter().map(|key| format!("  {what}: {key}")));
     add("nobody's, --repair removes it", findings.orphans.iter().map(String::as_str).collect());
@@ -103,8 +107,11 @@ fn findings_lines(name: &str, findings: &BackendFindings) -> Vec<String> {
 fn rebuild_text(report: &RebuildReport) -> String {
     let line = |(name, rebuild): (&String, &BackendRebuild)| {
         let mut lines = vec![format!(
-            "{name}: {} objects, {} taken up, {} known before, {} digested",
-            rebuild.objects, rebuild.adopted, rebuild.known, rebuild.digested
+            "{name}: {}, {} taken up, {} known before, {} digested",
+            count(rebuild.objects, "object", "objects"),
+            rebuild.adopted,
+            rebuild.known,
+            rebuild.digested
         )];
         lines.extend(rebuild.foreign.iter().map(|key| format!("  not the service's: {key}")));
         lines.extend(rebuild.failed.iter().map(|(key, reason)| format!("  not taken up: {key}: {reason}")));

@@ -39,9 +39,9 @@ async fn serve(
     let options = Options { http: config.http.clone(), auth: config.auth.clone(), debug: config.log.debug };
     let server = Server::bind(options, service.clone()).await?;
     let address = server.local_addr();
-    context
-        .output
-        .remark(&format!("listening on http://{address} (API documentation: http://{address}/docs)"));
+    context.output.remark(&format!(
+        "open http://{address}/docs to read and try the interface; Ctrl-C stops the service"
+    ));
     if service.catalog().service_keys().await?.iter().all(|key| key.revoked_at.is_some()) {
         context.output.remark("there is no service key yet; make one with: storage keys create NAME");
     }

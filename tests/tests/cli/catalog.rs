@@ -1,0 +1,67 @@
+//! The catalog: checked, repaired, rebuilt, and asked what happened.
+
+use std::fs;
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn a_sound_catalog_is_in_order() {
+    let sandbox = Sandbox::new();
+    sandbox.put("ada", "a.txt", b"abc");
+    let run = sandbox.storage(&["catalog", "fsck"]).succeeded();
+    assert_eq!(run.text(), "local: 1 object, 1 version\neverything is in order\n");
+    let json = sandbox.storage(&["catalog", "fsck", "--json"]).succeeded().json();
+    assert_eq!(json["backends"]["local"]["versions"], 1);
+}
+
+#[test]
+fn a_lost_object_is_found_and_no_repair_pretends_otherwise() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.put("ada", "a.txt", b"abc");
+    fs::remove_dir_all(sandbox.path("storage")).expect("removed");
+    for arguments in [&["catalog", "fsck"][..], &["catalog", "fsck", "--repair"]] {
+        let run = sandbox.storage(arguments).ended(8);
+        assert!(run.text().contains("lost") && run.text().contains(&id), "{}", run.text());
+    }
+    sandbox.storage(&["get", &id, "--user", "ada"]).ended(8);
+}
+
+#[test]
+fn a_lost_catalog_is_rebuilt_from_the_backend() {
+    let sandbox = Sandbox::new();
+    let id = sandbox.put("ada", "cv.pdf", b"%PDF-1.7 of ada");
+    for name in sandbox.names(".") {
+        if name.starts_with("storage-catalog") {
+            fs::remove_file(sandbox.path(&name)).expect("removed");
+        }
+    }
+    let run = sandbox.storage(&["catalog", "fsck"]).ended(8);
+    assert!(run.text().contains("rebuild"), "{}", run.text());
+    sandbox.storage(&["get", &id, "--user", "ada"]).ended(3);
+    let run = sandbox.storage(&["catalog", "rebuild"]).succeeded();
+    assert!(run.text().contains("1 taken up") && run.text().contains("make new ones"), "{}", run.text());
+    assert_eq!(sandbox.storage(&["get", &id, "--user", "ada"]).succeeded().stdout, b"%PDF-1.7 of ada");
+    let listed = sandbox.storage(&["ls", "--user", "ada", "--json"]).json();
+    assert_eq!((&listed[0]["filename"], &listed[0]["id"]), (&"cv.pdf".into(), &id.into()));
+    sandbox.storage(&["catalog", "fsck"]).succeeded();
+}
+
+#[test]
+fn the_audit_log_tells_who_did_what_to_whose_file() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.storage(&["catalog", "audit"]).succeeded().tells(&["no such line"]);
+    assert_eq!(run.text(), "");
+    let id = sandbox.put("ada", "a.txt", b"abc");
+    sandbox.storage(&["get", &id, "--user", "eve"]).ended(3);
+    let json = sandbox.storage(&["catalog", "audit", "--json"]).succeeded().json();
+    assert_eq!(
+        (&json[1]["action"], &json[1]["user"], &json[1]["outcome"]),
+        (&"save".into(), &"ada".into(), &"ok".into())
+    );
+    assert_eq!((&json[0]["user"], &json[0]["outcome"]), (&"eve".into(), &"not_found".into()));
+    assert_eq!(json[0]["actor"], "cli");
+    let run = sandbox.storage(&["catalog", "audit", "--user", "ada"]).succeeded();
+    assert!(run.text().contains(&id) && !run.text().contains("eve"), "{}", run.text());
+    let json = sandbox.storage(&["catalog", "audit", "--limit", "1", "--json"]).succeeded().json();
+    assert_eq!(json.as_array().expect("a list").len(), 1);
+}

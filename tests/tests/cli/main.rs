@@ -1,0 +1,13 @@
+//! The command line: the binary itself, run as a person or a script would, with the real plugin for local files.
+
+mod catalog;
+mod examples;
+mod faults;
+mod files;
+mod inspection;
+mod keys;
+mod limits;
+mod sandbox;
+mod serve;
+mod shell;
+mod transfers;
