@@ -73,7 +73,14 @@ fn open_root(config: &Config) -> Result<OwnedFd> {
     let path = &config.path;
     if config.create {
         create_root(path, config.directory_mode).map_err(|errno| {
-            fault("create the store's folder")(errno).with_context("path", path.display())
+            let error = match errno {
+                Errno::NOENT => Error::new(
+                    ErrorKind::ConfigInvalid,
+                    "the store's path (LOCAL_STORAGE_PATH) is in a place that can hold no folder",
+                ),
+                errno => fault("create the store's folder")(errno),
+            };
+            error.with_context("path", path.display())
         })?;
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -95,17 +102,21 @@ fn open_root(config: &Config) -> Result<OwnedFd> {
 
 /// Creates the folder and those above it.
 fn create_root(path: &Path, mode: Mode) -> rustix::io::Result<()> {
-    match rustix::fs::mkdir(path, mode) {
+    let create = || match rustix::fs::mkdir(path, mode) {
         // What is there, and whether it is a folder, is seen when it is opened.
-        Ok(()) | Err(Errno::EXIST | Errno::ROFS) => Ok(()),
+        Err(Errno::EXIST | Errno::ROFS) => Ok(()),
+        created => created,
+    };
+    match create() {
         Err(Errno::NOENT) => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => {
                 create_root(parent, mode)?;
-                create_root(path, mode)
+                // Only once: a link that leads nowhere is there and yet can hold nothing.
+                create()
             }
             _ => Err(Errno::NOENT),
         },
-        Err(errno) => Err(errno),
+        created => created,
     }
 }
 
