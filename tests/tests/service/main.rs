@@ -1,9 +1,16 @@
 //! The service over real backends: what users get, and what is left behind when something goes wrong.
 
+mod audit;
+mod batch;
 mod cancel;
+mod delete;
 mod isolation;
+mod links;
 mod names;
+mod orphans;
 mod quota;
+mod read;
+mod rebuild;
 mod save;
 mod versions;
 
