@@ -1,6 +1,7 @@
 //! What the tests of the storage service share: the conformance suite, the backends that it is run
 //! against, hosts to talk to, and content to save.
 
+pub mod answers;
 pub mod conformance;
 pub mod examples;
 pub mod faults;

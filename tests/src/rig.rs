@@ -192,6 +192,13 @@ impl Rig {
     }
 }
 
+/// The service over a local disk and a catalog in this folder, as one process after another opens it.
+pub async fn open_service(folder: &Path) -> SimpleStorageService {
+    let faults = Faults::around(open_local(&folder.join("storage")).await);
+    let hour = Duration::from_secs(3_600);
+    service(&faults, folder, LinkConfig { mode: LinkMode::Host, default_expiry: hour, max_expiry: hour })
+}
+
 /// Opens the local disk through its library.
 pub async fn open_local(root: &Path) -> Arc<dyn Backend> {
     let module = storage_core::abi::load(&plugin_path("local"))

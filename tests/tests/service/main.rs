@@ -5,6 +5,7 @@ mod batch;
 mod cancel;
 mod delete;
 mod isolation;
+mod kill;
 mod links;
 mod names;
 mod orphans;
