@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod conformance;
+pub mod crash;
 pub mod examples;
 pub mod faults;
 pub mod faulty;

@@ -21,7 +21,7 @@ use crate::{blocking, copy, delete, health, list, multipart, open, options, prun
 pub(crate) struct LocalBackend {
     store: Arc<Store>,
     info: Arc<BackendInfo>,
-    daily: JoinHandle<()>,
+    daily: Option<JoinHandle<()>>,
 }
 
 impl LocalBackend {
@@ -33,10 +33,17 @@ impl LocalBackend {
     /// `PermissionDenied`, `ReadOnly`, `NoSpace`; `Corrupted` for a store of a newer version.
     pub(crate) async fn open(request: OpenRequest) -> Result<Self> {
         let config = Config::read(&request)?;
-        let store = Arc::new(blocking::run(move |_| open::open(config)).await?);
+        let store = Arc::new(blocking::run(blocking::gate(1), move |_| open::open(config)).await?);
         let info = Arc::new(describe(&store));
-        let daily = tokio::spawn(prune::run_daily(Arc::clone(&store)));
+        // What cannot be written cannot be pruned.
+        let daily = store.staging.is_some().then(|| tokio::spawn(prune::run_daily(Arc::clone(&store))));
         Ok(Self { store, info, daily })
+    }
+
+    fn stop(&self) {
+        if let Some(daily) = &self.daily {
+            daily.abort();
+        }
     }
 
     fn store(&self) -> Arc<Store> {
@@ -46,7 +53,7 @@ impl LocalBackend {
 
 impl Drop for LocalBackend {
     fn drop(&mut self) {
-        self.daily.abort();
+        self.stop();
     }
 }
 
@@ -178,7 +185,7 @@ impl Backend for LocalBackend {
     }
 
     async fn close(&self) -> Result<()> {
-        self.daily.abort();
+        self.stop();
         Ok(())
     }
 }

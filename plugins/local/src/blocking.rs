@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use storage_core::{Error, ErrorKind, Result, Retry};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle};
 
 /// Tells work on another thread that nobody waits for it any more.
@@ -32,17 +33,29 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs work that blocks. A panic in it goes on in the caller.
+/// Lets so much work run at once.
+pub(crate) fn gate(places: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(places))
+}
+
+/// Runs work that blocks, when there is a place for it. A panic in it goes on in the caller.
 ///
 /// # Errors
 ///
 /// Those of the work; `Unavailable` where the backend is closing.
 pub(crate) async fn run<T: Send + 'static>(
+    gate: Arc<Semaphore>,
     work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let cancel = Cancel::default();
     let _guard = CancelOnDrop(cancel.clone());
-    join(tokio::task::spawn_blocking(move || work(&cancel))).await
+    let place = gate.acquire_owned().await.map_err(closing)?;
+    join(tokio::task::spawn_blocking(move || {
+        // The place is the work's: it runs on where the caller gave up.
+        let _place = place;
+        work(&cancel)
+    }))
+    .await
 }
 
 /// Waits for work that was started before.
@@ -60,8 +73,10 @@ pub(crate) async fn join<T>(work: JoinHandle<Result<T>>) -> Result<T> {
 fn stopped(error: JoinError) -> Error {
     match error.try_into_panic() {
         Ok(panic) => std::panic::resume_unwind(panic),
-        Err(error) => Error::new(ErrorKind::Unavailable, "the backend is closing")
-            .with_retry(Retry::May)
-            .with_source(error),
+        Err(error) => closing(error),
     }
+}
+
+fn closing(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Unavailable, "the backend is closing").with_retry(Retry::May).with_source(cause)
 }

@@ -35,7 +35,7 @@ pub(crate) async fn copy(
     if let Some(replace) = &copy_options.replace {
         options::check_description(replace)?;
     }
-    blocking::run(move |cancel| copy_now(&store, &from, &to, copy_options, cancel)).await
+    blocking::run(store.gate(), move |cancel| copy_now(&store, &from, &to, copy_options, cancel)).await
 }
 
 fn copy_now(

@@ -24,7 +24,7 @@ pub(crate) async fn delete(
 ) -> Result<DeleteResult> {
     options::check_extra(&options.extra)?;
     options::check_version(&store, options.version.as_ref())?;
-    blocking::run(move |cancel| delete_now(&store, &key, &options, cancel)).await
+    blocking::run(store.gate(), move |cancel| delete_now(&store, &key, &options, cancel)).await
 }
 
 /// Removes many objects in one task.
@@ -32,7 +32,7 @@ pub(crate) async fn delete_many(
     store: Arc<Store>,
     keys: Vec<ObjectKey>,
 ) -> Result<Vec<Result<DeleteResult>>> {
-    blocking::run(move |cancel| {
+    blocking::run(store.gate(), move |cancel| {
         let options = DeleteOptions::default();
         Ok(keys
             .iter()

@@ -4,6 +4,7 @@
 //! links are not followed at any place of a path.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
@@ -14,6 +15,13 @@ use rustix::io::{Errno, Result};
 pub(crate) struct Folder {
     fd: OwnedFd,
     whole_paths: bool,
+}
+
+/// What was read without a wait.
+#[derive(Debug)]
+pub(crate) struct CachedRead {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) file_bytes: u64,
 }
 
 impl Folder {
@@ -37,6 +45,43 @@ impl Folder {
     /// Opens a file for reading.
     pub(crate) fn open_file(&self, path: &str) -> Result<File> {
         self.open(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).map(File::from)
+    }
+
+    /// Reads a whole file, or so many bytes of it from `start` on, if that takes no wait: path and bytes are in
+    /// the system's memory. Gives the file's length too. None where it would wait, or in any other trouble.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn read_cached(
+        &self,
+        path: &str,
+        range: Option<Range<u64>>,
+        limit_bytes: u64,
+    ) -> Option<CachedRead> {
+        use rustix::fs::ResolveFlags;
+        use rustix::io::{IoSliceMut, ReadWriteFlags};
+        if !self.whole_paths {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file =
+            rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), BENEATH | ResolveFlags::CACHED).ok()?;
+        let file_bytes = u64::try_from(rustix::fs::fstat(&file).ok()?.st_size).ok()?;
+        let range = range.unwrap_or(0..file_bytes);
+        let length_bytes = range.end.checked_sub(range.start).filter(|length| *length <= limit_bytes)?;
+        let mut bytes = vec![0; usize::try_from(length_bytes).ok()?];
+        if !bytes.is_empty() {
+            let buffers = &mut [IoSliceMut::new(&mut bytes)];
+            let read = rustix::io::preadv2(&file, buffers, range.start, ReadWriteFlags::NOWAIT).ok()?;
+            if read < bytes.len() {
+                return None;
+            }
+        }
+        Some(CachedRead { bytes, file_bytes })
+    }
+
+    /// Other systems do not tell what they have in memory.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn read_cached(&self, _: &str, _: Option<Range<u64>>, _: u64) -> Option<CachedRead> {
+        None
     }
 
     /// Opens a directory; the empty path is this one.
@@ -120,11 +165,13 @@ impl Folder {
 
     /// Removes a file; one that is not there is no fault.
     pub(crate) fn remove_file(&self, path: &str) -> Result<()> {
-        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        match self
-            .open_directory(parent)
-            .and_then(|parent| rustix::fs::unlinkat(parent, name, AtFlags::empty()))
-        {
+        let removed = match path.rsplit_once('/') {
+            None => rustix::fs::unlinkat(&self.fd, path, AtFlags::empty()),
+            Some((parent, name)) => self
+                .open_directory(parent)
+                .and_then(|parent| rustix::fs::unlinkat(parent, name, AtFlags::empty())),
+        };
+        match removed {
             Err(Errno::NOENT) => Ok(()),
             done => done,
         }
@@ -195,12 +242,16 @@ fn wait_for_lock(fd: impl AsFd, operation: FlockOperation) -> Result<()> {
     rustix::io::retry_on_intr(|| rustix::fs::flock(&fd, operation))
 }
 
+/// Refuses links and whatever leads out.
+#[cfg(target_os = "linux")]
+const BENEATH: rustix::fs::ResolveFlags = rustix::fs::ResolveFlags::BENEATH
+    .union(rustix::fs::ResolveFlags::NO_SYMLINKS)
+    .union(rustix::fs::ResolveFlags::NO_MAGICLINKS);
+
 /// Opens a path in one call, which refuses links and whatever leads out. Old kernels and some sandboxes lack it.
 #[cfg(target_os = "linux")]
 fn open_whole(from: BorrowedFd<'_>, path: &str, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
-    use rustix::fs::ResolveFlags;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::io::retry_on_intr(|| rustix::fs::openat2(from, path, flags | OFlags::CLOEXEC, mode, resolve))
+    rustix::io::retry_on_intr(|| rustix::fs::openat2(from, path, flags | OFlags::CLOEXEC, mode, BENEATH))
 }
 
 #[cfg(not(target_os = "linux"))]

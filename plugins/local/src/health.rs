@@ -17,7 +17,7 @@ const PROBE: &[u8] = b"a probe of the storage service\n";
 ///
 /// Why it would not.
 pub(crate) async fn health(store: Arc<Store>) -> Result<Health> {
-    blocking::run(move |_| {
+    blocking::run(store.gate(), move |_| {
         store.check_present()?;
         let mut staged = store.staging()?.create("probe")?;
         staged.file().write_all(PROBE).map_err(io_fault("write a probe"))?;

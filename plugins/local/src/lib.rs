@@ -14,6 +14,7 @@ mod config;
 mod open;
 mod store;
 
+mod cached;
 mod copy;
 mod delete;
 mod health;

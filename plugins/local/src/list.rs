@@ -30,12 +30,12 @@ pub(crate) async fn list_files(store: Arc<Store>, options: ListOptions) -> Resul
         (Some(text), None) => match token::read(text)? {
             Place::Key(key) => Bound::After(key),
             Place::Group(group) => Bound::Beyond(group),
-            Place::Version { .. } => return Err(token::foreign()),
+            Place::Version { .. } | Place::Upload { .. } => return Err(token::foreign()),
         },
         (None, Some(text)) => Bound::After(text.clone()),
         (None, None) => Bound::First,
     };
-    blocking::run(move |cancel| {
+    blocking::run(store.gate(), move |cancel| {
         let mut page = ListPage::default();
         let mut last = None;
         let mut walk = Walk::new(&store, &options.prefix, bound);
@@ -79,11 +79,11 @@ pub(crate) async fn list_versions(store: Arc<Store>, options: ListVersionsOption
         None => None,
         Some(text) => match token::read(text)? {
             Place::Version { key, version } => Some((key, version)),
-            Place::Key(_) | Place::Group(_) => return Err(token::foreign()),
+            Place::Key(_) | Place::Group(_) | Place::Upload { .. } => return Err(token::foreign()),
         },
     };
     let bound = after.as_ref().map_or(Bound::First, |(key, _)| Bound::At(key.clone()));
-    blocking::run(move |cancel| {
+    blocking::run(store.gate(), move |cancel| {
         let mut page = VersionPage::default();
         let mut walk = Walk::new(&store, &options.prefix, bound);
         while let Some((key, document)) = walk.next()? {

@@ -57,7 +57,7 @@ pub(crate) async fn begin(store: Arc<Store>, key: ObjectKey, save_options: SaveO
         started_at: Timestamp::now(),
         attributes: Attributes::of(save_options),
     };
-    blocking::run(move |cancel| {
+    blocking::run(store.gate(), move |cancel| {
         let staging = store.staging()?;
         let id = uuid::Uuid::now_v7().simple().to_string();
         let directory = staging.create_directory("upload", store.config.directory_mode)?;
@@ -100,7 +100,7 @@ pub(crate) async fn upload_part(
     let checksums = part_options.checksums;
     let batch = Batch::gather(&mut body).await?;
     if batch.is_last {
-        return blocking::run(move |cancel| {
+        return blocking::run(store.gate(), move |cancel| {
             let mut writer = ContentWriter::create(&store, "part", checksums, None)?;
             writer.write(&batch.chunks)?;
             finish_part(&store, &key, &upload, number, writer, cancel)
@@ -109,10 +109,11 @@ pub(crate) async fn upload_part(
     }
     {
         let (store, key, upload) = (Arc::clone(&store), key.clone(), upload.clone());
-        blocking::run(move |_| open_upload(&store, &key, &upload)).await?;
+        blocking::run(store.gate(), move |_| open_upload(&store, &key, &upload)).await?;
     }
     let writer = write_stream(&store, "part", checksums, batch, body).await?;
-    blocking::run(move |cancel| finish_part(&store, &key, &upload, number, writer, cancel)).await
+    blocking::run(store.gate(), move |cancel| finish_part(&store, &key, &upload, number, writer, cancel))
+        .await
 }
 
 fn finish_part(
@@ -154,7 +155,7 @@ pub(crate) async fn complete(
         return Err(Error::new(ErrorKind::InvalidArgument, "the numbers of the parts do not ascend")
             .with_context("number", pair[1].number));
     }
-    blocking::run(move |cancel| {
+    blocking::run(store.gate(), move |cancel| {
         let (directory, _) = open_upload(&store, &key, &upload)?;
         lock_exclusive(&directory).map_err(fault("lock the upload"))?;
         let (_, record) = open_upload(&store, &key, &upload)?;
@@ -199,7 +200,7 @@ fn assemble(
 ///
 /// As [`storage_core::Backend::abort_multipart`].
 pub(crate) async fn abort(store: Arc<Store>, key: ObjectKey, upload: UploadId) -> Result<AbortResult> {
-    blocking::run(move |_| {
+    blocking::run(store.gate(), move |_| {
         let directory = match open_upload(&store, &key, &upload) {
             Ok((directory, _)) => directory,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(AbortResult { existed: false }),

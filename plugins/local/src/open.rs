@@ -1,6 +1,6 @@
 //! Opens a store: makes its folders, learns what its file system is like, and cleans up after the dead.
 
-use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use storage_core::{Error, ErrorKind, ObjectKey, Result};
 
 use crate::config::Config;
-use crate::document::{Document, to_json};
+use crate::document::{Document, Version, to_json};
 use crate::error::{fault, io_fault};
 use crate::folder::{Folder, lock_exclusive};
 use crate::path::Names;
 use crate::staging::Staging;
-use crate::store::Store;
+use crate::store::{Folders, Store};
 
 /// The form of the stores that this version makes.
 const FORMAT: u32 = 1;
@@ -56,7 +56,7 @@ pub(crate) fn open(config: Config) -> Result<Store> {
     let (objects, uploads, locks, staging) =
         (child("objects")?, child("uploads")?, child("locks")?, child("staging")?);
     let names = recognise(&root, &config)?;
-    let mut store = Store { config, names, root, objects, uploads, locks, staging: None };
+    let mut store = Store::new(config, names, Folders { root, objects, uploads, locks });
     match Staging::open(staging, store.config.file_mode, store.config.directory_mode, |all, left| {
         recover(&store, all, left)
     }) {
@@ -103,9 +103,16 @@ fn open_root(config: &Config) -> Result<OwnedFd> {
 /// Creates the folder and those above it.
 fn create_root(path: &Path, mode: Mode) -> rustix::io::Result<()> {
     let create = || match rustix::fs::mkdir(path, mode) {
+        // The folder's own name must outlive a power failure too.
+        Ok(()) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let parent = rustix::fs::open(parent.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+            rustix::fs::fsync(parent)
+        }
         // What is there, and whether it is a folder, is seen when it is opened.
         Err(Errno::EXIST | Errno::ROFS) => Ok(()),
-        created => created,
+        Err(errno) => Err(errno),
     };
     match create() {
         Err(Errno::NOENT) => match path.parent() {
@@ -165,9 +172,6 @@ fn create_record(root: &Folder, config: &Config) -> Result<Names> {
     rustix::fs::fsync(&file).map_err(&failed)?;
     rustix::fs::renameat(root, temporary, root, RECORD).map_err(&failed)?;
     rustix::fs::fsync(&directory).map_err(&failed)?;
-    // The store's folder itself has a name too, which must outlive a power failure.
-    let parent = File::open(config.path.join("..")).map_err(io_fault("make the store's record"))?;
-    rustix::fs::fsync(parent).map_err(&failed)?;
     Ok(match names {
         RecordedNames::Exact => Names::Exact,
         RecordedNames::Folded => Names::Folded,
@@ -192,10 +196,12 @@ fn recover(store: &Store, all: &Folder, left: &str) -> Result<()> {
         if !name.ends_with(".json") {
             continue;
         }
-        let file = all.open_file(&format!("{left}/{name}")).map_err(fault("see what a dead process left"))?;
-        let text = std::io::read_to_string(file).unwrap_or_default();
+        let mut file =
+            all.open_file(&format!("{left}/{name}")).map_err(fault("see what a dead process left"))?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(io_fault("see what a dead process left"))?;
         // A document that is not whole was never near its place, nor was its content.
-        let Ok(document) = Document::parse(text.as_bytes()) else {
+        let Ok(document) = Document::parse(&text) else {
             continue;
         };
         let Ok(key) = ObjectKey::new(&document.key) else {
@@ -204,7 +210,7 @@ fn recover(store: &Store, all: &Folder, left: &str) -> Result<()> {
         let place = store.names.place(&key);
         let _lock = store.lock(&key)?;
         let current = store.load(&key, &place)?;
-        let told = |version: &crate::document::Version| {
+        let told = |version: &Version| {
             current
                 .iter()
                 .flat_map(|document| &document.versions)

@@ -27,7 +27,10 @@ const MAX_EXTENSION_BYTES: usize = 16;
 const DOCUMENT_SUFFIX: &str = "~.json";
 
 /// Names that Windows and its network shares keep for devices.
-const DEVICES: [&str; 4] = ["con", "prn", "aux", "nul"];
+const DEVICES: [&[u8]; 4] = [b"con", b"prn", b"aux", b"nul"];
+
+/// Those that carry a number.
+const NUMBERED_DEVICES: [&[u8]; 2] = [b"com", b"lpt"];
 
 /// Which differences between names the file system sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,29 +141,28 @@ impl Names {
 
     /// A segment in pieces that each fit into a name; at least one. No piece is ever `.` or `..`.
     fn pieces(self, segment: &str) -> Vec<String> {
-        let mut pieces = vec![String::new()];
+        let mut pieces = Vec::with_capacity(1);
+        let mut piece = String::with_capacity(segment.len() + 8);
         let device = is_device(segment);
         let last_index = segment.char_indices().next_back().map_or(0, |(index, _)| index);
         for (index, character) in segment.char_indices() {
             let first = index == 0 && (device || character == '.');
             let last = index == last_index && matches!(character, '.' | ' ');
-            let mut unit = String::new();
-            if first || last || self.is_escaped(character) {
+            let escaped = first || last || self.is_escaped(character);
+            let unit_bytes = if escaped { 3 * character.len_utf8() } else { character.len_utf8() };
+            if piece.len() + unit_bytes > MAX_PIECE_BYTES {
+                pieces.push(std::mem::take(&mut piece));
+            }
+            if escaped {
                 for byte in character.encode_utf8(&mut [0; 4]).bytes() {
                     // Writing to a `String` cannot fail.
-                    let _ = write!(unit, "%{byte:02X}");
+                    let _ = write!(piece, "%{byte:02X}");
                 }
             } else {
-                unit.push(character);
-            }
-            let piece = pieces.last_mut().map_or(0, |piece| piece.len());
-            if piece + unit.len() > MAX_PIECE_BYTES {
-                pieces.push(String::new());
-            }
-            if let Some(piece) = pieces.last_mut() {
-                piece.push_str(&unit);
+                piece.push(character);
             }
         }
+        pieces.push(piece);
         pieces
     }
 
@@ -179,11 +181,13 @@ pub(crate) fn join(directory: &str, name: &str) -> String {
 }
 
 fn is_device(segment: &str) -> bool {
-    let stem = segment.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let numbered = |word: &str| {
-        stem.strip_prefix(word).is_some_and(|digit| digit.len() == 1 && digit.as_bytes()[0].is_ascii_digit())
-    };
-    DEVICES.contains(&stem.as_str()) || numbered("com") || numbered("lpt")
+    let stem = segment.split('.').next().unwrap_or_default();
+    match stem.as_bytes() {
+        [name @ .., digit] if name.len() == 3 => {
+            digit.is_ascii_digit() && NUMBERED_DEVICES.iter().any(|device| name.eq_ignore_ascii_case(device))
+        }
+        name => DEVICES.iter().any(|device| name.eq_ignore_ascii_case(device)),
+    }
 }
 
 /// Undoes the escapes. Names that this module would not have written may decode too: who lists them

@@ -60,7 +60,7 @@ pub(crate) async fn invoke(store: Arc<Store>, arguments: Value) -> Result<Value>
     if arguments.as_object().is_none_or(|members| !members.is_empty()) {
         return Err(Error::new(ErrorKind::InvalidArgument, "prune takes no arguments: an empty JSON object"));
     }
-    let pruned = blocking::run(move |cancel| prune(&store, cancel)).await?;
+    let pruned = blocking::run(store.gate(), move |cancel| prune(&store, cancel)).await?;
     let pruned = pruned.ok_or_else(|| {
         Error::new(ErrorKind::Conflict, "the store is being pruned already")
             .with_retry(storage_core::Retry::After(LOOK))
@@ -77,8 +77,8 @@ pub(crate) async fn run_daily(store: Arc<Store>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let owned = Arc::clone(&store);
-        let done =
-            blocking::run(move |cancel| if is_due(&owned)? { prune(&owned, cancel) } else { Ok(None) }).await;
+        let look = move |cancel: &Cancel| if is_due(&owned)? { prune(&owned, cancel) } else { Ok(None) };
+        let done = blocking::run(store.gate(), look).await;
         match done {
             Ok(Some(pruned)) => tracing::info!(
                 versions = pruned.versions,

@@ -14,6 +14,7 @@ use storage_core::{
 use tokio::task::JoinHandle;
 
 use crate::blocking;
+use crate::cached;
 use crate::document::{Document, Version, system_time};
 use crate::error::{corrupted, fault, not_found};
 use crate::options;
@@ -35,7 +36,10 @@ pub(crate) async fn retrieve(
 ) -> Result<Retrieved> {
     options::check_extra(&wanted.extra)?;
     options::check_version(&store, wanted.version.as_ref())?;
-    let (meta, range, file, first) = blocking::run(move |_| {
+    if let Some(found) = cached::retrieve(&store, &key, &wanted) {
+        return Ok(found);
+    }
+    let (meta, range, file, first) = blocking::run(store.gate(), move |_| {
         let (version, file) = open(&store, &key, wanted.version.as_ref(), |version| {
             wanted.condition.check(Some(&version.etag()), system_time(version.stored_at))
         })?;
@@ -73,7 +77,7 @@ pub(crate) async fn get_metadata(
 ) -> Result<ObjectMeta> {
     options::check_extra(&wanted.extra)?;
     options::check_version(&store, wanted.version.as_ref())?;
-    blocking::run(move |_| {
+    blocking::run(store.gate(), move |_| {
         let document = store.load(&key, &store.names.place(&key))?;
         let version = find(document.as_ref(), wanted.version.as_ref())?;
         Ok(version.to_meta(key, store.is_versioned()))
@@ -87,7 +91,7 @@ pub(crate) async fn get_metadata(
 ///
 /// As [`storage_core::Backend::exists`].
 pub(crate) async fn exists(store: Arc<Store>, key: ObjectKey) -> Result<bool> {
-    blocking::run(move |_| {
+    blocking::run(store.gate(), move |_| {
         let document = store.load(&key, &store.names.place(&key))?;
         Ok(document.is_some_and(|document| document.current().is_some()))
     })
@@ -130,7 +134,12 @@ pub(crate) fn open(
         .with_retry(storage_core::Retry::May))
 }
 
-fn find<'a>(document: Option<&'a Document>, wanted: Option<&VersionId>) -> Result<&'a Version> {
+/// The version that a read gives.
+///
+/// # Errors
+///
+/// `NotFound`.
+pub(crate) fn find<'a>(document: Option<&'a Document>, wanted: Option<&VersionId>) -> Result<&'a Version> {
     match wanted {
         None => document.and_then(Document::current).ok_or_else(|| not_found("object")),
         Some(id) => document

@@ -3,7 +3,8 @@
 //! Every function here blocks and is called from a blocking task. The order that makes a change safe is in
 //! [`Store::publish`].
 
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -11,7 +12,9 @@ use jiff::Timestamp;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use storage_core::{Error, ErrorKind, ObjectKey, Result, Retry, WriteCondition};
+use tokio::sync::Semaphore;
 
+use crate::blocking;
 use crate::config::Config;
 use crate::document::{Document, Draft, Version};
 use crate::error::{corrupted, fault, io_fault, read_only};
@@ -22,9 +25,14 @@ use crate::staging::{Staged, Staging};
 /// How often a save makes its directories anew because somebody else removed them as empty.
 const DIRECTORY_ATTEMPTS: u32 = 100;
 
+/// So many operations use the disk at once. More would wait for one another all the same, and each holds a few
+/// open files: thousands of calls must not use up the process's.
+const OPERATIONS_AT_ONCE: usize = 64;
+
 /// An open store.
 #[derive(Debug)]
 pub(crate) struct Store {
+    gate: Arc<Semaphore>,
     pub(crate) config: Config,
     pub(crate) names: Names,
     pub(crate) root: Folder,
@@ -41,7 +49,28 @@ pub(crate) struct KeyLock {
     _file: OwnedFd,
 }
 
+/// The folders of a store.
+#[derive(Debug)]
+pub(crate) struct Folders {
+    pub(crate) root: Folder,
+    pub(crate) objects: Folder,
+    pub(crate) uploads: Folder,
+    pub(crate) locks: Folder,
+}
+
 impl Store {
+    /// A store that can only be read, until it gets a staging folder.
+    pub(crate) fn new(config: Config, names: Names, folders: Folders) -> Self {
+        let Folders { root, objects, uploads, locks } = folders;
+        let gate = blocking::gate(OPERATIONS_AT_ONCE);
+        Self { gate, config, names, root, objects, uploads, locks, staging: None }
+    }
+
+    /// What bounds the operations that run at once.
+    pub(crate) fn gate(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.gate)
+    }
+
     /// Whether versions are kept.
     pub(crate) fn is_versioned(&self) -> bool {
         self.config.retention.is_some()
@@ -75,22 +104,30 @@ impl Store {
     ///
     /// `Corrupted` for a document that is damaged or another object's; `Unavailable` where the store is gone.
     pub(crate) fn load(&self, key: &ObjectKey, place: &Place) -> Result<Option<Document>> {
-        let mut file = match self.objects.open_file(&place.path(&place.document())) {
+        let path = place.path(&place.document());
+        let file = match self.objects.open_file(&path) {
             Ok(file) => file,
             // A folder of the path may be a file of somebody else; the object is not there all the same.
             Err(Errno::NOENT | Errno::NOTDIR) => return self.check_present().map(|()| None),
             Err(errno) => return Err(fault("open the object's document")(errno)),
         };
-        let mut text = Vec::with_capacity(2048);
-        file.read_to_end(&mut text).map_err(io_fault("read the object's document"))?;
-        let document = Document::parse(&text)
-            .map_err(|error| error.with_context("file", place.path(&place.document())))?;
+        let text = read_document(&file).map_err(fault("read the object's document"))?;
+        Self::parse(key, &path, &text).map(Some)
+    }
+
+    /// Reads the text of an object's document.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` where it is damaged or another object's.
+    pub(crate) fn parse(key: &ObjectKey, path: &str, text: &[u8]) -> Result<Document> {
+        let document = Document::parse(text).map_err(|error| error.with_context("file", path))?;
         if document.key != key.as_str() {
             return Err(corrupted("an object's document is another object's")
-                .with_context("file", place.path(&place.document()))
+                .with_context("file", path)
                 .with_context("found_key", document.key.escape_debug()));
         }
-        Ok(Some(document))
+        Ok(document)
     }
 
     /// Tells a store without the object from one that is not there any more.
@@ -257,6 +294,22 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// Reads a file to its end; most documents in one go.
+fn read_document(file: &File) -> rustix::io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(4096);
+    loop {
+        let room = text.capacity() - text.len();
+        let offset = text.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut text), offset) {
+            // A file gives less than was asked for at its end only.
+            Ok(read) if read < room => return Ok(text),
+            Ok(_) => text.reserve(text.len()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
     }
 }
 

@@ -10,13 +10,10 @@ pub(crate) enum Place {
     Key(String),
     /// After all the keys that start with this text.
     Group(String),
-    /// After this version of this key. Also that of an upload of this key.
-    Version {
-        /// The key.
-        key: String,
-        /// The name of the version or upload.
-        version: String,
-    },
+    /// After this version of this key.
+    Version { key: String, version: String },
+    /// After this upload of this key.
+    Upload { key: String, upload: String },
 }
 
 /// Writes a token.
@@ -56,6 +53,7 @@ mod tests {
             Place::Key("ü/\"b\"".to_owned()),
             Place::Group("a/".to_owned()),
             Place::Version { key: "a".to_owned(), version: "1".to_owned() },
+            Place::Upload { key: "a".to_owned(), upload: "1".to_owned() },
         ] {
             let token = write(&place);
             assert_eq!(read(&token).expect("own"), place);

@@ -27,7 +27,7 @@ pub(crate) async fn list_parts(
     options: ListPartsOptions,
 ) -> Result<PartPage> {
     let limit = options::page_size(options.limit)?;
-    blocking::run(move |_| {
+    blocking::run(store.gate(), move |_| {
         open_upload(&store, &key, &upload)?;
         let names = store.uploads.names(upload.as_str()).map_err(fault("list the parts"))?;
         let mut numbers: Vec<u32> = names.iter().filter_map(|name| part_number(name)).collect();
@@ -54,10 +54,10 @@ pub(crate) async fn list_uploads(store: Arc<Store>, options: ListUploadsOptions)
     let limit = options::page_size(options.limit)?;
     let after = match options.page_token.as_deref().map(token::read).transpose()? {
         None => None,
-        Some(Place::Version { key, version }) => Some((key, version)),
-        Some(Place::Key(_) | Place::Group(_)) => return Err(token::foreign()),
+        Some(Place::Upload { key, upload }) => Some((key, upload)),
+        Some(Place::Key(_) | Place::Group(_) | Place::Version { .. }) => return Err(token::foreign()),
     };
-    blocking::run(move |_| {
+    blocking::run(store.gate(), move |_| {
         let mut found = Vec::new();
         for id in store.uploads.names("").map_err(fault("list the uploads"))? {
             if let Some(record) = read_record(&store, &id)?
@@ -74,7 +74,7 @@ pub(crate) async fn list_uploads(store: Arc<Store>, options: ListUploadsOptions)
         let next_page_token = found
             .last()
             .filter(|_| is_cut)
-            .map(|(key, id, _)| token::write(&Place::Version { key: key.clone(), version: id.clone() }));
+            .map(|(key, id, _)| token::write(&Place::Upload { key: key.clone(), upload: id.clone() }));
         let uploads = found.into_iter().map(|(key, id, started_at)| {
             let key = ObjectKey::new(key).map_err(|error| {
                 corrupted("an upload's record is damaged").with_context("upload", &id).with_source(error)

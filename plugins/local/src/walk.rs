@@ -209,3 +209,41 @@ impl<'a> Walk<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use storage_core::{Backend, ConfigValues, OpenRequest, SaveOptions};
+
+    use super::*;
+    use crate::LocalBackend;
+    use crate::config::Config;
+
+    #[tokio::test]
+    async fn a_folder_that_is_larger_than_the_window_is_read_again_and_again() {
+        let home = tempfile::tempdir().expect("a folder");
+        let mut config = ConfigValues::new();
+        config.set("path", home.path().display().to_string(), "test");
+        let request = OpenRequest { name: "disk".to_owned(), config, ..OpenRequest::default() };
+        let piece = "p".repeat(200);
+        let mut keys: Vec<String> =
+            ["a", "a-b", "a/b", "a0", "b/1", "b/2", "b/3", "c"].map(str::to_owned).into();
+        // A document and a folder with the same text are the narrowest place to cut.
+        keys.extend([piece.clone(), format!("{piece}-x"), format!("{piece}/x"), format!("{piece}0")]);
+        keys.sort();
+        let backend = LocalBackend::open(request.clone()).await.expect("open");
+        for key in &keys {
+            let key = ObjectKey::new(key).expect("a legal key");
+            backend.save(&key, "x".into(), SaveOptions::default()).await.expect("saved");
+        }
+        let store = crate::open::open(Config::read(&request).expect("a configuration")).expect("open");
+        for window in 1..6 {
+            let mut walk = Walk::new(&store, "", Bound::First);
+            walk.window = window;
+            let mut found = Vec::new();
+            while let Some((key, _)) = walk.next().expect("a key") {
+                found.push(key.to_string());
+            }
+            assert_eq!(found, keys, "windows of {window}");
+        }
+    }
+}

@@ -39,7 +39,7 @@ pub(crate) async fn save(
     let attributes = Attributes::of(save_options);
     let batch = Batch::gather(&mut body).await?;
     if batch.is_last {
-        return blocking::run(move |cancel| {
+        return blocking::run(store.gate(), move |cancel| {
             let mut writer = ContentWriter::create(&store, "content", checksums, None)?;
             writer.write(&batch.chunks)?;
             writer.finish(&store)?.publish(&store, &key, &condition, attributes, || cancel.check())
@@ -49,13 +49,13 @@ pub(crate) async fn save(
     if condition != WriteCondition::Always {
         // Long uploads that cannot succeed are told so early; what counts is decided at the end.
         let (store, key, condition) = (Arc::clone(&store), key.clone(), condition.clone());
-        blocking::run(move |_| {
+        blocking::run(store.gate(), move |_| {
             check_condition(&condition, store.load(&key, &store.names.place(&key))?.as_ref())
         })
         .await?;
     }
     let writer = write_stream(&store, "content", checksums, batch, body).await?;
-    blocking::run(move |cancel| {
+    blocking::run(store.gate(), move |cancel| {
         writer.finish(&store)?.publish(&store, &key, &condition, attributes, || cancel.check())
     })
     .await
