@@ -118,7 +118,7 @@ fn rebuild_text(report: &RebuildReport) -> String {
         lines
     };
     let mut lines: Vec<String> = report.backends.iter().flat_map(line).collect();
-    lines.push("what no backend knows is not back:".to_owned());
+    lines.push("only a backup of the catalog brings back:".to_owned());
     lines.extend(report.lost.iter().map(|lost| format!("  {lost}")));
     lines.join("\n")
 }
