@@ -112,6 +112,13 @@ codes! {
     NoSpace = INSUFFICIENT_STORAGE, "no_space", "The storage is full";
 }
 
+impl Code {
+    /// Whether it is about what the client asked for, which he is told, and not about what failed within.
+    pub(super) fn is_explained(self) -> bool {
+        self.status().is_client_error() || self == Code::Unsupported
+    }
+}
+
 impl From<ErrorKind> for Code {
     fn from(kind: ErrorKind) -> Self {
         match kind {
@@ -325,7 +332,7 @@ impl From<Error> for Problem {
             _ => Code::from(error.kind()),
         };
         let mut problem = Problem::new(code);
-        if code.status().is_client_error() {
+        if code.is_explained() {
             problem = problem.detail(error.message());
             // What a backend adds (bucket names, paths) is not the client's business. An error of a body that the
             // backend was reading has passed through it and still tells of the client's own request.
@@ -446,6 +453,8 @@ mod tests {
         let answer = body(error, false);
         assert_eq!(answer["status"], 403);
         assert_eq!(answer["context"]["limit"], "10");
+        let error = Error::new(ErrorKind::Unsupported, "a local disk has no tiers").with_backend("local");
+        assert_eq!(body(error, false)["detail"], "a local disk has no tiers");
         let error = Error::new(ErrorKind::TooLarge, "too large")
             .with_backend("hot")
             .with_context("bucket", "b")

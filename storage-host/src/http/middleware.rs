@@ -134,15 +134,15 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Response {
 /// Logs a problem, once, as loudly as it deserves: the operator's at `error`, those that pass at `warn`,
 /// the client's at `debug`.
 pub(super) fn log(problem: &Problem) {
-    let (code, status) = (problem.code().name(), problem.code().status());
-    let error = problem.report();
+    let (code, status) = (problem.code(), problem.code().status());
+    let (name, error) = (code.name(), problem.report());
     match status {
         StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT
         | StatusCode::INSUFFICIENT_STORAGE
-        | StatusCode::TOO_MANY_REQUESTS => tracing::warn!(code, error, "a request was refused"),
-        status if status.is_server_error() => tracing::error!(code, error, "a request failed"),
-        _ => tracing::debug!(code, error, "a request was refused"),
+        | StatusCode::TOO_MANY_REQUESTS => tracing::warn!(code = name, error, "a request was refused"),
+        _ if code.is_explained() => tracing::debug!(code = name, error, "a request was refused"),
+        _ => tracing::error!(code = name, error, "a request failed"),
     }
 }
 
