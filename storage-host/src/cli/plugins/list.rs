@@ -2,29 +2,14 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::context::Context;
-use super::table::table;
-use crate::plugin::{BackendRegistry, Candidate, Verdict};
+use crate::cli::context::Context;
+use crate::cli::table::table;
+use crate::plugin::{Candidate, Verdict};
 
-/// Looks at the plugins that were found.
-#[derive(Debug, Subcommand)]
-pub(super) enum Plugins {
-    /// Lists every library in the plugin directories, and why those that cannot be used cannot; runs none of them
-    List,
-}
-
-impl Plugins {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        match self {
-            Plugins::List => list(context, &context.registry()),
-        }
-    }
-}
-
-fn list(context: &Context, registry: &BackendRegistry) -> anyhow::Result<ExitCode> {
+pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
+    let registry = context.registry();
     let directories: Vec<Value> = registry
         .directories()
         .iter()

@@ -1,0 +1,24 @@
+//! `storage plugins …`: looks at the libraries that were found, one file per command.
+
+mod list;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+
+/// Looks at the plugins that were found.
+#[derive(Debug, Subcommand)]
+pub(super) enum Plugins {
+    /// Lists every library in the plugin directories, and why those that cannot be used cannot; runs none of them
+    List,
+}
+
+impl Plugins {
+    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+        match self {
+            Plugins::List => list::run(context),
+        }
+    }
+}
