@@ -27,7 +27,7 @@ pub(crate) fn write(place: &Place) -> String {
 ///
 /// # Errors
 ///
-/// `InvalidArgument` for one that [`write`] did not make.
+/// `InvalidArgument` for one that [`write()`] did not make.
 pub(crate) fn read(token: &str) -> Result<Place> {
     let parse = || {
         let (text, sum) = token.split_at_checked(token.len().checked_sub(8)?)?;

@@ -2,7 +2,7 @@
 
 /// Turns a crate with a [`crate::Backend`] into a plugin.
 ///
-/// ```ignore
+/// ```text
 /// #![forbid(unsafe_code)]
 ///
 /// storage_core::export_backend! {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! * A plugin author writes one [`crate::export_backend!`].
-//! * The host calls [`read_manifest`], which runs nothing of the library, then [`load`] and
+//! * The host calls [`read_manifest`], which runs nothing of the library, then [`load()`] and
 //!   [`PluginModule::open`], and has a [`crate::Backend`].
 //!
 //! # How it behaves
