@@ -32,7 +32,7 @@ pub enum Fault {
     EndBody(u64),
     /// It answers, and the byte at this place of its body is another one.
     AlterBody(u64),
-    /// It answers, and its body goes on after its end.
+    /// It answers, and the first chunk of its body has a byte more than it should.
     ExtendBody,
 }
 
@@ -151,7 +151,6 @@ fn spoil(body: ByteStream, fault: Fault) -> ByteStream {
     };
     let end = match fault {
         Fault::BreakBody(_, retry) => Some(Err(failure(ErrorKind::Unavailable, retry))),
-        Fault::ExtendBody => Some(Ok(Bytes::from_static(b"!"))),
         _ => None,
     };
     let chunks = body.scan(0, move |start, chunk| {
@@ -175,6 +174,11 @@ fn alter(chunk: Bytes, here: Range<u64>, fault: &Fault) -> Bytes {
             let mut altered = BytesMut::from(chunk.as_ref());
             altered[(at - here.start) as usize] ^= 1;
             altered.freeze()
+        }
+        Fault::ExtendBody if here.start == 0 => {
+            let mut longer = BytesMut::from(chunk.as_ref());
+            longer.extend_from_slice(b"!");
+            longer.freeze()
         }
         _ => chunk,
     }

@@ -175,18 +175,11 @@ impl Reader {
         Ok(None)
     }
 
-    /// Accounts for a chunk. The last one of a whole read is given only if all of them have the digest that was
-    /// saved, so that nobody holds a complete file that is a wrong one.
+    /// Accounts for a chunk; the stream around this one refuses those that are too many. The last one of a whole
+    /// read is given only if all of them have the digest that was saved, so that nobody holds a complete file that
+    /// is a wrong one.
     fn take(&mut self, chunk: Bytes) -> Result<Bytes> {
         self.next += chunk.len() as u64;
-        if self.next > self.end {
-            return Err(Error::new(
-                ErrorKind::LengthMismatch,
-                "the backend gave more bytes than were asked for",
-            )
-            .with_backend(self.source.named.name.clone())
-            .with_key(&self.source.key));
-        }
         self.fruitless = 0;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);

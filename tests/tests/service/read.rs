@@ -71,13 +71,15 @@ async fn bytes_that_are_altered_or_added_on_the_way_never_make_a_complete_file()
             assert_eq!(result.expect_err("differs").kind(), ErrorKind::ChecksumMismatch);
             assert!(read_bytes < SIZE);
         }
-        rig.faults.next("retrieve", [Fault::ExtendBody]);
-        let content = rig.service.retrieve(file.id, &ann).await.expect("answers");
-        CONTENT.compare(0..SIZE, content.body).await.expect("the file and nothing more");
-        rig.faults.next("retrieve", [Fault::ExtendBody]);
-        let part = RetrieveFileOptions { range: Some(ByteRange::Bounded(0, 10)), ..Default::default() };
-        let content = rig.service.retrieve_with(file.id, &ann, part).await.expect("answers");
-        CONTENT.compare(0..10, content.body).await.expect("the range and nothing more");
+        for range in [None, Some(ByteRange::Bounded(0, 10)), Some(ByteRange::Suffix(10))] {
+            rig.faults.next("retrieve", [Fault::ExtendBody]);
+            let options = RetrieveFileOptions { range, ..Default::default() };
+            let content = rig.service.retrieve_with(file.id, &ann, options).await.expect("answers");
+            let wanted = content.range.end - content.range.start;
+            let (read_bytes, result) = drain(content).await;
+            assert_eq!(result.expect_err("too long").kind(), ErrorKind::LengthMismatch, "{range:?}");
+            assert!(read_bytes < wanted, "{range:?}");
+        }
     }
 }
 
