@@ -34,12 +34,14 @@ impl Folder {
 
     /// Opens the directory with this name, which is created where it does not exist.
     pub(crate) fn child(&self, name: &str, mode: Mode) -> Result<Self> {
-        match rustix::fs::mkdirat(&self.fd, name, mode) {
-            // A store on a read-only file system can still be read.
-            Ok(()) | Err(Errno::EXIST | Errno::ROFS) => {}
-            Err(errno) => return Err(errno),
+        let made = rustix::fs::mkdirat(&self.fd, name, mode);
+        match (made, self.open_directory(name)) {
+            // A store on a read-only file system can still be read, if it is there.
+            (Ok(()) | Err(Errno::EXIST | Errno::ROFS), Ok(fd)) => {
+                Ok(Self { fd, whole_paths: self.whole_paths })
+            }
+            (Ok(()) | Err(Errno::EXIST), Err(errno)) | (Err(errno), _) => Err(errno),
         }
-        Ok(Self { fd: self.open_directory(name)?, whole_paths: self.whole_paths })
     }
 
     /// Opens a file for reading.

@@ -47,11 +47,8 @@ enum RecordedNames {
 pub(crate) fn open(config: Config) -> Result<Store> {
     let root = Folder::new(open_root(&config)?);
     let child = |name: &'static str| {
-        root.child(name, config.directory_mode).map_err(|errno| {
-            // On a read-only file system a folder that is missing is not made.
-            let errno = if errno == Errno::NOENT { Errno::ROFS } else { errno };
-            fault("open the store's folders")(errno).with_context("folder", name)
-        })
+        root.child(name, config.directory_mode)
+            .map_err(|errno| fault("open the store's folders")(errno).with_context("folder", name))
     };
     let (objects, uploads, locks, staging) =
         (child("objects")?, child("uploads")?, child("locks")?, child("staging")?);
@@ -111,7 +108,9 @@ fn create_root(path: &Path, mode: Mode) -> rustix::io::Result<()> {
             rustix::fs::fsync(parent)
         }
         // What is there, and whether it is a folder, is seen when it is opened.
-        Err(Errno::EXIST | Errno::ROFS) => Ok(()),
+        Err(Errno::EXIST) => Ok(()),
+        // Some systems say so of what is there, too.
+        Err(Errno::ROFS) if rustix::fs::stat(path).is_ok() => Ok(()),
         Err(errno) => Err(errno),
     };
     match create() {
