@@ -220,15 +220,23 @@ impl AsFd for Folder {
     }
 }
 
-/// Waits for the lock on an open file or directory. It is held until that is closed, by a crash too, and
-/// excludes every other holder, in this process and in others.
-pub(crate) fn lock_exclusive(fd: impl AsFd) -> Result<()> {
-    wait_for_lock(fd, FlockOperation::LockExclusive)
+/// Whom a lock keeps out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Every other holder.
+    Exclusive,
+    /// Those that want it alone.
+    Shared,
 }
 
-/// As [`lock_exclusive`], together with other holders that share.
-pub(crate) fn lock_shared(fd: impl AsFd) -> Result<()> {
-    wait_for_lock(fd, FlockOperation::LockShared)
+/// Waits for the lock on an open file or directory. It is held until that is closed, by a crash too, and
+/// counts in this process as in others.
+pub(crate) fn wait_for_lock(fd: impl AsFd, lock: Lock) -> Result<()> {
+    let operation = match lock {
+        Lock::Exclusive => FlockOperation::LockExclusive,
+        Lock::Shared => FlockOperation::LockShared,
+    };
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&fd, operation))
 }
 
 /// Takes the lock where nobody holds it.
@@ -238,10 +246,6 @@ pub(crate) fn try_lock_exclusive(fd: impl AsFd) -> Result<bool> {
         Err(Errno::WOULDBLOCK) => Ok(false),
         Err(errno) => Err(errno),
     }
-}
-
-fn wait_for_lock(fd: impl AsFd, operation: FlockOperation) -> Result<()> {
-    rustix::io::retry_on_intr(|| rustix::fs::flock(&fd, operation))
 }
 
 /// Refuses links and whatever leads out.

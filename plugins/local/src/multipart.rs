@@ -20,7 +20,7 @@ use crate::blocking::{self, Cancel};
 use crate::copy::{append, verify};
 use crate::document::{Attributes, to_json};
 use crate::error::{corrupted, fault, io_fault, not_found};
-use crate::folder::{lock_exclusive, lock_shared};
+use crate::folder::{Lock, wait_for_lock};
 use crate::options;
 use crate::part::{PartFile, part_name};
 use crate::store::Store;
@@ -109,7 +109,7 @@ pub(crate) async fn upload_part(
     }
     {
         let (store, key, upload) = (Arc::clone(&store), key.clone(), upload.clone());
-        blocking::run(store.gate(), move |_| open_upload(&store, &key, &upload)).await?;
+        blocking::run(store.gate(), move |_| find_upload(&store, &key, &upload)).await?;
     }
     let writer = write_stream(&store, "part", checksums, batch, body).await?;
     blocking::run(store.gate(), move |cancel| finish_part(&store, &key, &upload, number, writer, cancel))
@@ -125,10 +125,8 @@ fn finish_part(
     cancel: &Cancel,
 ) -> Result<Part> {
     let (mut staged, part) = PartFile::write(store, writer, number)?;
-    let (directory, _) = open_upload(store, key, upload)?;
-    lock_shared(&directory).map_err(fault("lock the upload"))?;
     // It may have ended while the part was on its way.
-    open_upload(store, key, upload)?;
+    let (directory, _) = lock_upload(store, key, upload, Lock::Shared)?;
     cancel.check()?;
     staged.publish(&directory, &part_name(number)).map_err(fault("put the part in its place"))?;
     store.sync_directories(&[directory])?;
@@ -156,9 +154,7 @@ pub(crate) async fn complete(
             .with_context("number", pair[1].number));
     }
     blocking::run(store.gate(), move |cancel| {
-        let (directory, _) = open_upload(&store, &key, &upload)?;
-        lock_exclusive(&directory).map_err(fault("lock the upload"))?;
-        let (_, record) = open_upload(&store, &key, &upload)?;
+        let (_lock, record) = lock_upload(&store, &key, &upload, Lock::Exclusive)?;
         let content = assemble(&store, &upload, &parts, &complete_options, cancel)?;
         let saved = content
             .publish(&store, &key, &complete_options.condition, record.attributes, || cancel.check())?;
@@ -201,32 +197,53 @@ fn assemble(
 /// As [`storage_core::Backend::abort_multipart`].
 pub(crate) async fn abort(store: Arc<Store>, key: ObjectKey, upload: UploadId) -> Result<AbortResult> {
     blocking::run(store.gate(), move |_| {
-        let directory = match open_upload(&store, &key, &upload) {
-            Ok((directory, _)) => directory,
+        let _lock = match lock_upload(&store, &key, &upload, Lock::Exclusive) {
+            Ok((lock, _)) => lock,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(AbortResult { existed: false }),
             Err(error) => return Err(error),
         };
-        lock_exclusive(&directory).map_err(fault("lock the upload"))?;
         let existed = store.staging()?.discard_directory(&store.uploads, upload.as_str())?;
         Ok(AbortResult { existed })
     })
     .await
 }
 
-/// Opens the directory of an upload of this key.
+/// Opens the directory of an upload of this key and waits for a lock on it, which is held until it is closed.
+///
+/// # Errors
+///
+/// `NotFound`, also where the upload is another key's or ended before the lock was given.
+fn lock_upload(store: &Store, key: &ObjectKey, upload: &UploadId, lock: Lock) -> Result<(OwnedFd, Record)> {
+    if !is_upload_id(upload.as_str()) {
+        return Err(missing(upload));
+    }
+    let directory = match store.uploads.open_directory(upload.as_str()) {
+        Ok(directory) => directory,
+        Err(Errno::NOENT) => return Err(missing(upload)),
+        Err(errno) => return Err(fault("open the upload")(errno)),
+    };
+    wait_for_lock(&directory, lock).map_err(fault("lock the upload"))?;
+    let record = find_upload(store, key, upload)?;
+    Ok((directory, record))
+}
+
+/// What is known of an upload of this key.
 ///
 /// # Errors
 ///
 /// `NotFound`, also where the upload is another key's.
-pub(crate) fn open_upload(store: &Store, key: &ObjectKey, upload: &UploadId) -> Result<(OwnedFd, Record)> {
-    let missing = || not_found("upload").with_context("upload", upload.as_str().escape_debug());
+pub(crate) fn find_upload(store: &Store, key: &ObjectKey, upload: &UploadId) -> Result<Record> {
     let record = read_record(store, upload.as_str())?.filter(|record| record.key == key.as_str());
-    let record = record.ok_or_else(missing)?;
-    match store.uploads.open_directory(upload.as_str()) {
-        Ok(directory) => Ok((directory, record)),
-        Err(Errno::NOENT) => Err(missing()),
-        Err(errno) => Err(fault("open the upload")(errno)),
-    }
+    record.ok_or_else(|| missing(upload))
+}
+
+fn missing(upload: &UploadId) -> Error {
+    not_found("upload of this key").with_context("upload", upload.as_str().escape_debug())
+}
+
+/// Names come from callers: only those that this module makes become part of a path.
+fn is_upload_id(text: &str) -> bool {
+    text.len() == uuid::fmt::Simple::LENGTH && uuid::Uuid::try_parse(text).is_ok()
 }
 
 /// Reads what is known of an upload; none where it does not exist.
@@ -235,8 +252,7 @@ pub(crate) fn open_upload(store: &Store, key: &ObjectKey, upload: &UploadId) -> 
 ///
 /// `Corrupted` for a damaged record.
 pub(crate) fn read_record(store: &Store, upload: &str) -> Result<Option<Record>> {
-    // Names come from callers: only those that this module makes are looked up.
-    if uuid::Uuid::try_parse(upload).is_err() || upload.len() != uuid::fmt::Simple::LENGTH {
+    if !is_upload_id(upload) {
         return Ok(None);
     }
     let file: File = match store.uploads.open_file(&format!("{upload}/{RECORD}")) {

@@ -13,7 +13,7 @@ use storage_core::{Error, ErrorKind, ObjectKey, Result};
 use crate::config::Config;
 use crate::document::{Document, Version, to_json};
 use crate::error::{fault, io_fault};
-use crate::folder::{Folder, lock_exclusive};
+use crate::folder::{Folder, Lock, wait_for_lock};
 use crate::path::Names;
 use crate::staging::Staging;
 use crate::store::{Folders, Store};
@@ -154,7 +154,7 @@ fn recognise(root: &Folder, config: &Config) -> Result<Names> {
 fn create_record(root: &Folder, config: &Config) -> Result<Names> {
     let failed = fault("make the store's record");
     let directory = root.open_directory("").map_err(&failed)?;
-    lock_exclusive(&directory).map_err(&failed)?;
+    wait_for_lock(&directory, Lock::Exclusive).map_err(&failed)?;
     if root.open_file(RECORD).is_ok() {
         return recognise(root, config);
     }

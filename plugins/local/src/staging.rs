@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use storage_core::Result;
 
 use crate::error::fault;
-use crate::folder::{Folder, lock_exclusive, try_lock_exclusive};
+use crate::folder::{Folder, Lock, try_lock_exclusive, wait_for_lock};
 
 /// The staging directory of one open store.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Staging {
         let failed = fault("prepare the staging folder");
         // Held while a directory exists whose own lock is not yet taken. Dropped with the descriptor.
         let registry = all.open_directory("").map_err(&failed)?;
-        lock_exclusive(&registry).map_err(&failed)?;
+        wait_for_lock(&registry, Lock::Exclusive).map_err(&failed)?;
         for left in all.names("").map_err(&failed)? {
             let held = match all.open_directory(&left) {
                 Ok(directory) => !try_lock_exclusive(&directory).map_err(&failed)?,
@@ -60,7 +60,7 @@ impl Staging {
         }
         let name = uuid::Uuid::now_v7().simple().to_string();
         let own = all.child(&name, directory_mode).map_err(&failed)?;
-        lock_exclusive(&own).map_err(&failed)?;
+        wait_for_lock(&own, Lock::Exclusive).map_err(&failed)?;
         Ok(Self { all, name, own, file_mode, next: AtomicU64::new(0) })
     }
 

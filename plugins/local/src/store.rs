@@ -18,7 +18,7 @@ use crate::blocking;
 use crate::config::Config;
 use crate::document::{Document, Draft, Version};
 use crate::error::{corrupted, fault, io_fault, read_only};
-use crate::folder::{Folder, lock_exclusive};
+use crate::folder::{Folder, Lock, wait_for_lock};
 use crate::path::{Names, Place};
 use crate::staging::{Staged, Staging};
 
@@ -94,7 +94,7 @@ impl Store {
         let failed = fault("lock the object");
         let stripe = crc_fast::crc32_iscsi(key.as_str().as_bytes()) & 0xFFF;
         let file = self.locks.open_lock(&format!("{stripe:03x}"), self.config.file_mode).map_err(&failed)?;
-        lock_exclusive(&file).map_err(&failed)?;
+        wait_for_lock(&file, Lock::Exclusive).map_err(&failed)?;
         Ok(KeyLock { _file: file })
     }
 

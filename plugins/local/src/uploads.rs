@@ -9,7 +9,7 @@ use storage_core::{
 use crate::blocking;
 use crate::document::system_time;
 use crate::error::{corrupted, fault};
-use crate::multipart::{open_upload, read_record};
+use crate::multipart::{find_upload, read_record};
 use crate::options;
 use crate::part::{PartFile, part_number};
 use crate::store::Store;
@@ -28,7 +28,7 @@ pub(crate) async fn list_parts(
 ) -> Result<PartPage> {
     let limit = options::page_size(options.limit)?;
     blocking::run(store.gate(), move |_| {
-        open_upload(&store, &key, &upload)?;
+        find_upload(&store, &key, &upload)?;
         let names = store.uploads.names(upload.as_str()).map_err(fault("list the parts"))?;
         let mut numbers: Vec<u32> = names.iter().filter_map(|name| part_number(name)).collect();
         numbers.retain(|number| options.after.is_none_or(|after| *number > after));

@@ -124,6 +124,29 @@ async fn a_reader_sees_one_version_whole_while_others_write_and_delete() {
     assert_eq!(home.files(), [""; 0], "old contents are gone");
 }
 
+#[test]
+fn a_reader_that_is_overtaken_by_a_writer_reads_the_newer_content() {
+    let home = Home::new();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let backend = runtime.block_on(home.open_with(&[("versioning", "false")])).expect("open");
+    runtime.block_on(save(&backend, "a", "old"));
+    let mut request = OpenRequest::default();
+    request.config.set("path", home.root().display().to_string(), "test");
+    let store = crate::open::open(crate::config::Config::read(&request).expect("read")).expect("open");
+    let seen = std::sync::Mutex::new(Vec::new());
+    // The document was read, and its content is removed before it is opened.
+    let (version, _) = crate::read::open(&store, &key("a"), None, |version| {
+        let mut seen = seen.lock().expect("no panic");
+        if seen.is_empty() {
+            runtime.block_on(save(&backend, "a", "newer"));
+        }
+        seen.push(version.size_bytes);
+        Ok(())
+    })
+    .expect("the newer content");
+    assert_eq!((version.size_bytes, seen.into_inner().expect("no panic")), (5, vec![3, 5]));
+}
+
 #[tokio::test]
 async fn versions_are_kept_restored_and_pruned() {
     let home = Home::new();

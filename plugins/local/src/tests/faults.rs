@@ -80,6 +80,8 @@ async fn damage_is_told_and_never_given_out() {
     let content = objects.join(format!("a~{}", saved.version.expect("a version")));
     std::fs::write(&content, "byte").expect("shortened");
     assert_eq!(kind(read(&backend, "a", None).await), ErrorKind::Corrupted);
+    std::fs::write(&content, "bytes and more").expect("lengthened");
+    assert_eq!(kind(read(&backend, "a", None).await), ErrorKind::Corrupted);
     std::fs::remove_file(&content).expect("removed");
     assert_eq!(kind(read(&backend, "a", None).await), ErrorKind::Corrupted);
     std::fs::write(objects.join("a~.json"), "{").expect("damaged");

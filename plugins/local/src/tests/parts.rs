@@ -109,3 +109,26 @@ async fn an_aborted_upload_is_gone_and_foreign_names_are_no_paths() {
     assert_eq!(kind(sent), ErrorKind::NotFound);
     assert_eq!(home.files(), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_races_with_the_abort_is_kept_or_refused_and_nothing_stays() {
+    let home = Home::new();
+    let backend = std::sync::Arc::new(home.open_with(&[("fsync", "false")]).await.expect("open"));
+    for _ in 0..40 {
+        let upload = backend.begin_multipart(&key("k"), SaveOptions::default()).await.expect("begun");
+        let senders = (1..=8).map(|number| {
+            let (backend, upload) = (std::sync::Arc::clone(&backend), upload.clone());
+            tokio::spawn(async move {
+                backend.upload_part(&key("k"), &upload, number, "part".into(), PartOptions::default()).await
+            })
+        });
+        let senders: Vec<_> = senders.collect();
+        assert!(backend.abort_multipart(&key("k"), &upload).await.expect("aborted").existed);
+        for sender in senders {
+            if let Err(error) = sender.await.expect("no panic") {
+                assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+            }
+        }
+        assert_eq!(home.files(), [""; 0]);
+    }
+}
