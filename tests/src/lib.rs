@@ -12,3 +12,4 @@ pub mod http_host;
 pub mod plugins;
 pub mod rig;
 pub mod target;
+pub mod torture;
