@@ -161,15 +161,22 @@ impl Checked {
 
     /// The uploads in progress under the case's prefix.
     pub(super) async fn uploads(&self) -> Vec<Upload> {
-        let mut options = ListUploadsOptions { prefix: self.prefix.clone(), ..ListUploadsOptions::default() };
+        self.uploads_in_pages(None).await
+    }
+
+    /// The same with so many uploads a page.
+    pub(super) async fn uploads_in_pages(&self, limit: Option<u32>) -> Vec<Upload> {
+        let mut options = ListUploadsOptions { prefix: self.prefix.clone(), page_token: None, limit };
         let mut uploads = Vec::new();
         loop {
             let page = self.backend.list_uploads(options.clone()).await.expect("uploads are listed");
+            assert!(limit.is_none_or(|limit| page.uploads.len() <= limit as usize), "a page too long");
             uploads.extend(page.uploads);
-            options.page_token = page.next_page_token;
-            if options.page_token.is_none() {
+            if page.next_page_token.is_none() {
                 return uploads;
             }
+            assert_ne!(page.next_page_token, options.page_token, "the listing does not go on");
+            options.page_token = page.next_page_token;
         }
     }
 
@@ -182,10 +189,11 @@ impl Checked {
             let page = self.backend.list_versions(options.clone()).await.expect("versions are listed");
             assert!(limit.is_none_or(|limit| page.versions.len() <= limit as usize), "a page too long");
             versions.extend(page.versions);
-            options.page_token = page.next_page_token;
-            if options.page_token.is_none() {
+            if page.next_page_token.is_none() {
                 return versions;
             }
+            assert_ne!(page.next_page_token, options.page_token, "the listing does not go on");
+            options.page_token = page.next_page_token;
         }
     }
 

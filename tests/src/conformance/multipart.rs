@@ -270,10 +270,11 @@ async fn parts_are_listed_in_pages(checked: Checked) {
             let page = checked.backend.list_parts(&key, &upload, options).await.expect("listed");
             assert!(page.parts.len() <= limit as usize);
             numbers.extend(page.parts.iter().map(|part| part.number));
-            after = page.next_after;
-            if after.is_none() {
+            if page.next_after.is_none() {
                 break;
             }
+            assert!(page.next_after > after, "the listing does not go on");
+            after = page.next_after;
         }
         assert_eq!(numbers, [1, 2, 5, 9, 10], "pages of {limit}");
     }
@@ -309,18 +310,8 @@ async fn uploads_are_listed_by_key_and_start(checked: Checked) {
 async fn uploads_are_listed_in_pages(checked: Checked) {
     let expected = begun(&checked).await;
     for limit in [1, 2, 4] {
-        let mut options =
-            ListUploadsOptions { prefix: checked.prefix.clone(), page_token: None, limit: Some(limit) };
-        let mut listed = Vec::new();
-        loop {
-            let page = checked.backend.list_uploads(options.clone()).await.expect("listed");
-            assert!(page.uploads.len() <= limit as usize);
-            listed.extend(page.uploads.into_iter().map(|upload| (upload.key, upload.id)));
-            options.page_token = page.next_page_token;
-            if options.page_token.is_none() {
-                break;
-            }
-        }
+        let uploads = checked.uploads_in_pages(Some(limit)).await.into_iter();
+        let listed: Vec<_> = uploads.map(|upload| (upload.key, upload.id)).collect();
         assert!(listed.is_sorted_by_key(|(key, _)| key.clone()));
         assert_eq!(listed.len(), expected.len(), "pages of {limit}");
         assert!(expected.iter().all(|upload| listed.contains(upload)), "pages of {limit}");
