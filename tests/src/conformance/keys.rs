@@ -59,9 +59,13 @@ pub(super) fn cases() -> Vec<Case> {
         a_key_comes_above_those_that_are_there,
     ];
     cases.extend(ODD.iter().map(|(name, key)| {
-        Case::new(module_path!(), format!("{name}_make_an_object"), move |checked: Checked| async move {
-            is_an_object(&checked, &checked.key(key)).await;
-        })
+        Case::new(
+            module_path!(),
+            format!("a_key_with_{name}_is_an_object"),
+            move |checked: Checked| async move {
+                is_an_object(&checked, &checked.key(key)).await;
+            },
+        )
     }));
     cases.extend(PAIRS.iter().map(|(name, one, other)| {
         let name = format!("{name}_makes_two_objects");

@@ -33,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         uploads_are_listed_by_key_and_start [MULTIPART],
         uploads_are_listed_in_pages [MULTIPART],
         uploads_are_listed_by_prefix [MULTIPART],
+        a_foreign_page_token_of_uploads_is_refused [MULTIPART],
         an_upload_survives_a_restart [MULTIPART] Reopen,
         if_absent_completes_where_nothing_is [MULTIPART, WRITE_IF_ABSENT],
         if_absent_refuses_and_the_upload_stays_open [MULTIPART, WRITE_IF_ABSENT],
@@ -325,8 +326,13 @@ async fn uploads_are_listed_by_prefix(checked: Checked) {
     let page = checked.backend.list_uploads(options).await.expect("listed");
     assert_eq!(page.uploads.len(), 2);
     assert!(page.uploads.iter().all(|upload| expected.contains(&(upload.key.clone(), upload.id.clone()))));
-    let options = ListUploadsOptions { page_token: Some("not a token".to_owned()), ..Default::default() };
-    refused(checked.backend.list_uploads(options).await, ErrorKind::InvalidArgument);
+}
+
+async fn a_foreign_page_token_of_uploads_is_refused(checked: Checked) {
+    for token in ["", "not a token", "AAAA", "x.1/y"] {
+        let options = ListUploadsOptions { page_token: Some(token.to_owned()), ..Default::default() };
+        refused(checked.backend.list_uploads(options).await, ErrorKind::InvalidArgument);
+    }
 }
 
 async fn an_upload_survives_a_restart(checked: Checked) {

@@ -339,7 +339,7 @@ async fn versions_are_listed_by_prefix(checked: Checked) {
 
 async fn a_foreign_page_token_is_refused(checked: Checked) {
     given(&checked, 2).await;
-    for token in ["", "not a token", "AAAA"] {
+    for token in ["", "not a token", "AAAA", "x.1/y"] {
         let page_token = Some(token.to_owned());
         let options = ListVersionsOptions { prefix: checked.prefix.clone(), page_token, limit: None };
         refused(checked.backend.list_versions(options).await, ErrorKind::InvalidArgument);
