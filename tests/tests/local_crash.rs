@@ -32,6 +32,7 @@ fn write_and_kill(root: &Path, first: u64, delay: Duration) -> BTreeMap<u64, u64
         }
         answered
     });
+    #[allow(clippy::disallowed_methods, reason = "the kill comes at any moment, not after an event")]
     std::thread::sleep(delay);
     child.kill().expect("it is killed");
     let status = child.wait().expect("it ends");

@@ -114,7 +114,8 @@ impl Diagnosis {
     /// The error with which a provider's plugin answered when the backend of this name was to be opened.
     pub fn open_failed(name: &str, error: &Error) -> Self {
         if error.kind() == ErrorKind::ConfigInvalid {
-            return Self::config_invalid(error);
+            let cause = format!("the backend {name} did not open: {}", error.message());
+            return Self { cause, ..Self::config_invalid(error) };
         }
         let next_step = match error.kind() {
             ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => {

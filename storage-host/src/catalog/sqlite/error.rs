@@ -46,6 +46,10 @@ pub(super) fn database_error(error: rusqlite::Error) -> Error {
 fn classify(error: &rusqlite::Error) -> (ErrorKind, Retry, &'static str) {
     use rusqlite::Error as E;
     let code = match error {
+        // The memory that connections share lies in a file too, and could not grow.
+        E::SqliteFailure(failure, _) if failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+            ErrorCode::DiskFull
+        }
         E::SqliteFailure(failure, _) => failure.code,
         E::SqlInputError { error, .. } => error.code,
         E::FromSqlConversionFailure(..)
@@ -113,5 +117,21 @@ pub(super) fn same_error(error: &Error) -> Error {
     match error.causes().as_slice() {
         [] => copy,
         causes => copy.with_source(causes.join(": ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_as_one_whichever_file_of_the_database_could_not_grow() {
+        for code in [rusqlite::ffi::SQLITE_FULL, rusqlite::ffi::SQLITE_IOERR_SHMSIZE] {
+            let failure = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+            assert_eq!(database_error(failure).kind(), ErrorKind::NoSpace, "code {code}");
+        }
+        let failure =
+            rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR), None);
+        assert_eq!(database_error(failure).kind(), ErrorKind::Unavailable);
     }
 }
