@@ -61,6 +61,17 @@ pub enum LoadError {
     },
 }
 
+/// What the loading of a library does next, for whoever must know how far it came if it never comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadStage {
+    /// The system loads the library and runs its constructors.
+    Library,
+    /// The library gives its module: the functions that a host calls.
+    Module,
+    /// The plugin tells the keys of its configuration.
+    Schema,
+}
+
 /// Loads a plugin. The library stays loaded until the process ends; loading the same file again gives the same one.
 ///
 /// This runs code of the library. [`read_manifest`] does not.
@@ -69,6 +80,15 @@ pub enum LoadError {
 ///
 /// One variant of [`LoadError`] per cause.
 pub fn load(path: &Path) -> Result<PluginModule, LoadError> {
+    load_watched(path, &mut |_| {})
+}
+
+/// The same as [`load`], which calls `entering` before each stage in which code of the library runs.
+///
+/// # Errors
+///
+/// Those of [`load`].
+pub fn load_watched(path: &Path, entering: &mut dyn FnMut(LoadStage)) -> Result<PluginModule, LoadError> {
     let manifest = read_manifest(path)?;
     let mismatch = |layout| LoadError::AbiMismatch {
         path: path.to_owned(),
@@ -79,7 +99,9 @@ pub fn load(path: &Path) -> Result<PluginModule, LoadError> {
     if !AbiVersion::CURRENT.can_load(manifest.abi) {
         return Err(mismatch(None));
     }
+    entering(LoadStage::Library);
     open_library(path)?;
+    entering(LoadStage::Module);
     let module = lib_header_from_path(path).and_then(|header| {
         header.init_root_module::<AbiModule_Ref>().or_else(|forward| match forward {
             LibraryError::AbiInstability(_) => older_module(header, forward),
@@ -97,6 +119,7 @@ pub fn load(path: &Path) -> Result<PluginModule, LoadError> {
         },
         layout => mismatch(Some(layout.to_string().trim().to_owned())),
     })?;
+    entering(LoadStage::Schema);
     PluginModule::new(module, manifest, path.to_owned()).map_err(|error| LoadError::Initialisation {
         path: path.to_owned(),
         reason: error.to_string(),

@@ -213,10 +213,11 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, ManifestError> {
     };
     let not_a_library = |reason: String| ManifestError::NotALibrary { path: owned(), reason };
 
-    let file = File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
+    // To open a pipe would be to wait for whoever writes to it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(not_a_library("it is not a file".to_owned()));
     }
+    let file = File::open(path).map_err(unreadable)?;
     let file = ReadCache::new(file);
     let library = object::File::parse(&file).map_err(|error| not_a_library(error.to_string()))?;
     if library.kind() != ObjectKind::Dynamic {

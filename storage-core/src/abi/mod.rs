@@ -50,5 +50,5 @@ mod stream;
 mod value;
 
 pub use import::PluginModule;
-pub use load::{LoadError, load};
+pub use load::{LoadError, LoadStage, load, load_watched};
 pub use manifest::{AbiVersion, Manifest, ManifestError, read_manifest};

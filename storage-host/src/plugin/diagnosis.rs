@@ -36,10 +36,22 @@ codes! {
     DirectoryMissing = "plugin_dir_missing";
     /// A directory exists and cannot be listed.
     DirectoryUnreadable = "plugin_dir_unreadable";
+    /// Others may put libraries into a plugin directory.
+    DirectoryWritable = "plugin_dir_writable_by_others";
     /// No plugin registers the backend type.
     NotFound = "plugin_not_found";
     /// The file exists and cannot be read.
     Unreadable = "plugin_unreadable";
+    /// Others may change the file.
+    Writable = "plugin_writable_by_others";
+    /// The file is a link to one outside of the plugin directory.
+    LinkLeadsOut = "plugin_link_leads_out";
+    /// The lock of a plugin directory cannot be read, or others may change it.
+    LockInvalid = "plugin_lock_invalid";
+    /// The lock of the plugin directory does not list the library.
+    NotLocked = "plugin_not_locked";
+    /// The library is not the one that the lock lists.
+    ChecksumDiffers = "plugin_checksum_differs";
     /// The file is no shared library, or a damaged one.
     NotALibrary = "plugin_not_a_library";
     /// The library is for another platform.

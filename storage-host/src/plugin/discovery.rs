@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use storage_core::abi::{AbiVersion, LoadError, Manifest, read_manifest};
 
 use super::diagnosis::{Code, Diagnosis};
+use super::lock::Lock;
+use super::trust;
 
 /// How the name of a plugin's file begins: `libstorage_backend_minio.so`.
 const FILE_STEM: &str = "storage_backend_";
@@ -18,8 +20,52 @@ const FILE_STEM: &str = "storage_backend_";
 pub struct SearchedDirectory {
     /// The directory, as the configuration names it.
     pub path: PathBuf,
-    /// Why it could not be listed.
+    /// Why it could not be listed, or why nothing that lies in it is loaded.
     pub fault: Option<Diagnosis>,
+}
+
+/// Whether what `plugins.lock` says counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locks {
+    /// It does.
+    Obeyed,
+    /// It does not, since it is about to be written.
+    Ignored,
+}
+
+/// What decides whether the libraries of one directory may be loaded, beside what they are.
+struct Rules<'a> {
+    directory: &'a Path,
+    /// Set where none of them may.
+    fault: Option<Diagnosis>,
+    lock: Option<Lock>,
+}
+
+impl<'a> Rules<'a> {
+    fn of(directory: &'a Path, locks: Locks) -> Self {
+        let lock = match locks {
+            Locks::Obeyed => Lock::read(directory),
+            Locks::Ignored => Ok(None),
+        };
+        let (lock, fault) = match (trust::check_directory(directory), lock) {
+            (Err(fault), _) | (Ok(()), Err(fault)) => (None, Some(fault)),
+            (Ok(()), Ok(lock)) => (lock, None),
+        };
+        Self { directory, fault, lock }
+    }
+
+    /// Refuses what others may have put there.
+    fn check_place(&self, library: &Path) -> Result<(), Diagnosis> {
+        match &self.fault {
+            Some(fault) => Err(fault.clone()),
+            None => trust::check_library(self.directory, library),
+        }
+    }
+
+    /// Refuses what is not the library that was locked.
+    fn check_content(&self, library: &Path) -> Result<(), Diagnosis> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check(library))
+    }
 }
 
 /// A library that lies in a plugin directory.
@@ -50,10 +96,22 @@ pub enum Verdict {
 }
 
 impl Candidate {
-    fn read(path: PathBuf) -> Self {
+    /// The library of a file outside of the directories that are searched, judged by the same rules.
+    pub fn of_file(path: &Path) -> Self {
+        Self::read(path.to_owned(), &Rules::of(folder(path), Locks::Obeyed))
+    }
+
+    /// Judges it again by where it lies and what its directory's lock says: it may have been replaced meanwhile.
+    pub(super) fn check_again(&self) -> Result<(), Diagnosis> {
+        let rules = Rules::of(folder(&self.path), Locks::Obeyed);
+        rules.check_place(&self.path)?;
+        rules.check_content(&self.path)
+    }
+
+    fn read(path: PathBuf, rules: &Rules<'_>) -> Self {
         let manifest = read_manifest(&path);
-        let verdict = match &manifest {
-            Err(error) => Verdict::Refused(error.into()),
+        let checked = rules.check_place(&path).and_then(|()| match &manifest {
+            Err(error) => Err(error.into()),
             Ok(manifest) if !AbiVersion::CURRENT.can_load(manifest.abi) => {
                 let mismatch = LoadError::AbiMismatch {
                     path: path.clone(),
@@ -61,10 +119,11 @@ impl Candidate {
                     host: AbiVersion::CURRENT,
                     layout: None,
                 };
-                Verdict::Refused((&mismatch).into())
+                Err((&mismatch).into())
             }
-            Ok(_) => Verdict::Usable,
-        };
+            Ok(_) => rules.check_content(&path),
+        });
+        let verdict = checked.map_or_else(Verdict::Refused, |()| Verdict::Usable);
         let manifest = manifest.ok();
         let backend_type = match &manifest {
             Some(manifest) => Some(manifest.backend_type.clone()),
@@ -87,6 +146,14 @@ impl Candidate {
     }
 }
 
+/// The directory that a file lies in.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
 /// The backend type that a plugin's file name promises.
 pub(super) fn type_in_file_name(path: &Path) -> Option<&str> {
     let name = path.file_name()?.to_str()?;
@@ -94,7 +161,7 @@ pub(super) fn type_in_file_name(path: &Path) -> Option<&str> {
 }
 
 /// Searches the directories, in their order. Of several plugins for one type the first directory's counts.
-pub(super) fn search(directories: &[PathBuf]) -> (Vec<SearchedDirectory>, Vec<Candidate>) {
+pub(super) fn search(directories: &[PathBuf], locks: Locks) -> (Vec<SearchedDirectory>, Vec<Candidate>) {
     let mut searched = Vec::new();
     let mut candidates = Vec::new();
     let mut seen = BTreeSet::new();
@@ -109,8 +176,9 @@ pub(super) fn search(directories: &[PathBuf]) -> (Vec<SearchedDirectory>, Vec<Ca
         match libraries(directory) {
             Err(fault) => searched.push(SearchedDirectory { path: directory.clone(), fault: Some(fault) }),
             Ok(paths) => {
-                searched.push(SearchedDirectory { path: directory.clone(), fault: None });
-                let mut found: Vec<_> = paths.into_iter().map(Candidate::read).collect();
+                let rules = Rules::of(directory, locks);
+                let mut found: Vec<_> = paths.into_iter().map(|path| Candidate::read(path, &rules)).collect();
+                searched.push(SearchedDirectory { path: directory.clone(), fault: rules.fault });
                 rank(&mut found, &mut taken);
                 candidates.extend(found);
             }

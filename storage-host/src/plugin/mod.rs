@@ -2,12 +2,15 @@
 //!
 //! [`BackendRegistry::discover`] lists what lies in the plugin directories without running any of it.
 //! Only [`BackendRegistry::load`] runs code of a library, and only the manager and commands that were told a
-//! type call it. Whatever fails is a [`Diagnosis`]: a stable code, the cause, and what to do next.
+//! type call it. A library that others may write, or that `plugins.lock` does not have, is not run. Whatever fails is a [`Diagnosis`]: a stable code, the cause, and what to do next.
 
 mod diagnosis;
 mod discovery;
+mod lock;
 mod registry;
+mod trust;
 
 pub use diagnosis::{Code, Diagnoses, Diagnosis};
 pub use discovery::{Candidate, SearchedDirectory, Verdict};
+pub use lock::{LockedPlugin, WrittenLock, sha256_of, write_locks};
 pub use registry::{BackendRegistry, PluginInfo, PluginStatus};

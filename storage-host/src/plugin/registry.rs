@@ -10,7 +10,7 @@ use storage_core::config::nearest;
 use tokio::runtime::Handle;
 
 use super::diagnosis::{Code, Diagnosis};
-use super::discovery::{Candidate, SearchedDirectory, Verdict, search};
+use super::discovery::{Candidate, Locks, SearchedDirectory, Verdict, search};
 
 /// The plugins that were found, and those of them that are loaded.
 ///
@@ -46,7 +46,7 @@ impl BackendRegistry {
     ///
     /// Whatever is wrong with a directory or a file is kept for those who ask.
     pub fn discover(directories: &[PathBuf]) -> Self {
-        let (directories, candidates) = search(directories);
+        let (directories, candidates) = search(directories, Locks::Obeyed);
         Self { directories, candidates, loaded: BTreeMap::new() }
     }
 
@@ -95,6 +95,7 @@ impl BackendRegistry {
         }
         let (candidate, _) = self.find(backend_type)?;
         self.warn_of_others(candidate);
+        candidate.check_again()?;
         let mut module = load(&candidate.path).map_err(|error| {
             if let LoadError::AbiMismatch { layout: Some(layout), .. } = &error {
                 tracing::debug!(path = %candidate.path.display(), %layout, "the plugin's types differ from the host's");
@@ -173,8 +174,10 @@ impl BackendRegistry {
         let path = directory.path.display();
         match &directory.fault {
             Some(fault) if fault.code == Code::DirectoryMissing => return format!("{path} (does not exist)"),
-            Some(_) => return format!("{path} (cannot be listed)"),
-            None => {}
+            Some(fault) if fault.code == Code::DirectoryUnreadable => {
+                return format!("{path} (cannot be listed)");
+            }
+            _ => {}
         }
         let here = self.candidates.iter().filter(|found| found.path.parent() == Some(&directory.path));
         let found = here.map(|found| match (&found.verdict, &found.backend_type) {

@@ -15,7 +15,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
         .iter()
         .map(|directory| json!({
             "path": directory.path,
-            "fault": directory.fault.as_ref().map(|fault| json!({ "code": fault.code.as_str(), "cause": fault.cause })),
+            "fault": directory.fault.as_ref().map(|fault| json!({ "code": fault.code.as_str(), "cause": fault.cause, "next_step": fault.next_step })),
         }))
         .collect();
     let candidates = registry.list_all_backends();
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<ExitCode> {
         let path = directory.path.display();
         context.output.remark(&match &directory.fault {
             None => format!("searched {path}"),
-            Some(fault) => format!("not searched: {}", fault.cause),
+            Some(fault) => format!("nothing is loaded from {path}: {}", fault.cause),
         });
     }
     context.output.answer(&value, || match candidates {

@@ -1,6 +1,7 @@
 //! `storage plugins …`: looks at the libraries that were found, one file per command.
 
 mod list;
+mod lock;
 
 use std::process::ExitCode;
 
@@ -13,12 +14,15 @@ use crate::cli::context::Context;
 pub(super) enum Plugins {
     /// Lists every library in the plugin directories, and why those that cannot be used cannot; runs none of them
     List,
+    /// Writes plugins.lock into every plugin directory: from then on only the libraries that are there now are loaded
+    Lock,
 }
 
 impl Plugins {
     pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Plugins::List => list::run(context),
+            Plugins::Lock => lock::run(context),
         }
     }
 }
