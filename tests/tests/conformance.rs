@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use storage_tests::conformance::{self, Case, Plan};
-use storage_tests::target::{self, Instance, Target};
+use storage_conformance::{Case, Instance, Outcome, Plan, Target};
+use storage_tests::target;
 use tokio::runtime::Runtime;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -22,9 +22,11 @@ fn main() -> anyhow::Result<ExitCode> {
             Ok(Ok(instance)) => {
                 let instance = Arc::new(instance);
                 trials.push(Trial::test(name, || Ok(())));
-                trials.extend(conformance::all().into_iter().map(|case| trial(case, &instance, &runtime)));
+                trials.extend(
+                    storage_conformance::all().into_iter().map(|case| trial(case, &instance, &runtime)),
+                );
             }
-            Ok(Err(error)) => trials.push(Trial::test(name, move || Err(error.into()))),
+            Ok(Err(error)) => trials.push(Trial::test(name, move || Err(error.report().into()))),
             Err(panic) => trials.push(Trial::test(name, move || Err(panic.into()))),
         }
     }
@@ -44,18 +46,17 @@ fn targets() -> Vec<Target> {
 /// A trial says by its kind when it checks that a family is refused instead of that it works.
 fn trial(case: Case, instance: &Arc<Instance>, runtime: &Arc<Runtime>) -> Trial {
     let name = format!("{}::{}", instance.target().name(), case.name);
-    let plan = case.plan(instance);
-    let kind = match &plan {
+    let kind = match case.plan(instance) {
         Plan::Counter(capability) => format!("{} is refused", capability.names().join(", ")),
         Plan::Check | Plan::Ignore(_) => String::new(),
     };
     let (instance, runtime) = (Arc::clone(instance), Arc::clone(runtime));
     let run = move || -> Result<Completion, Failed> {
-        if let Plan::Ignore(reason) = plan {
-            return Ok(Completion::ignored_with(reason));
+        match runtime.block_on(case.run(instance)) {
+            Outcome::Passed | Outcome::NotSupported(_) => Ok(Completion::Completed),
+            Outcome::LeftOut(reason) => Ok(Completion::ignored_with(reason)),
+            Outcome::Failed(reason) => Err(reason.into()),
         }
-        runtime.block_on(case.run(instance));
-        Ok(Completion::Completed)
     };
     Trial::ignorable_test(name, run).with_kind(kind)
 }

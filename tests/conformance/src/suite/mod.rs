@@ -1,41 +1,46 @@
-//! The conformance suite: what [`storage_core::Backend`] promises, one behaviour a case.
+//! The cases, one behaviour each, in one file for each group of them.
 //!
-//! A [`Case`] is run against any opened backend; a test binary and a command can both do so. It fails by
-//! panicking. Each works under a key prefix of its own, so that they may run at once and on a store that
-//! holds other things. A case whose capability a backend does not declare checks instead that the backend
-//! refuses the family ([`undeclared`]): there is no way to pass by doing nothing.
+//! A [`Case`] works under a key prefix of its own, so that cases may run at once and on a store that holds other
+//! things. A case whose capability a backend does not declare checks instead that the backend refuses the
+//! family ([`undeclared`]): there is no way to pass by doing nothing. The functions of a case fail by panicking.
 
 mod check;
-pub mod checksums;
-pub mod concurrency;
-pub mod copy;
-pub mod delete;
-pub mod errors;
-pub mod failures;
-pub mod info;
-pub mod keys;
-pub mod lifecycle;
-pub mod list;
-pub mod metadata;
-pub mod multipart;
-pub mod multipart_faults;
-pub mod presign;
-pub mod range;
-pub mod retrieve;
-pub mod save;
-pub mod tiers;
-pub mod undeclared;
-pub mod versions;
+mod checksums;
+mod concurrency;
+mod copy;
+mod delete;
+mod errors;
+mod failures;
+mod info;
+mod keys;
+mod lifecycle;
+mod list;
+mod metadata;
+mod multipart;
+mod multipart_faults;
+mod presign;
+mod range;
+mod retrieve;
+mod save;
+mod tiers;
+mod undeclared;
+mod versions;
+
+#[cfg(test)]
+mod tests;
 
 pub use check::Checked;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use storage_core::Capabilities;
 
+use crate::outcome::{Outcome, failure};
 use crate::target::Instance;
 
 /// How long a case may take before it counts as hanging.
@@ -116,21 +121,35 @@ impl Case {
         Plan::Ignore(obstacle.to_owned())
     }
 
+    /// The part of the suite that it is in: `save`.
+    pub fn group(&self) -> &str {
+        self.name.split_once("::").map_or(self.name.as_str(), |(group, _)| group)
+    }
+
     /// Runs the case, by its plan, in a prefix of its own, and removes what it saved.
     ///
-    /// # Panics
-    ///
-    /// Where the backend does not behave as it must, or the case does not end in three minutes.
-    pub async fn run(self, instance: Arc<Instance>) {
+    /// A case that does not end in three minutes has failed.
+    pub async fn run(self, instance: Arc<Instance>) -> Outcome {
         let checked = Checked::new(Arc::clone(&instance), next_prefix());
         let cleaner = checked.clone();
-        let work = match self.plan(&instance) {
-            Plan::Check => (self.run)(checked),
-            Plan::Counter(capability) => Box::pin(undeclared::is_refused(checked, capability)),
-            Plan::Ignore(_) => return,
+        let (work, passed) = match self.plan(&instance) {
+            Plan::Check => ((self.run)(checked), Outcome::Passed),
+            Plan::Counter(capability) => {
+                let refused: BoxFuture<'static, ()> = Box::pin(undeclared::is_refused(checked, capability));
+                (refused, Outcome::NotSupported(capability))
+            }
+            Plan::Ignore(reason) => return Outcome::LeftOut(reason),
         };
-        tokio::time::timeout(PATIENCE, work).await.expect("the case ends");
-        cleaner.remove_everything().await;
+        let bounded = async { tokio::time::timeout(PATIENCE, work).await.expect("the case ends") };
+        let found = AssertUnwindSafe(bounded).catch_unwind().await.map_err(|panic| failure(&*panic));
+        let removal = AssertUnwindSafe(cleaner.remove_everything()).catch_unwind().await;
+        let removed =
+            removal.map_err(|panic| format!("what was saved cannot be removed: {}", failure(&*panic)));
+        // Where both fail, the case's own failure is the one to look at first.
+        match found.and(removed) {
+            Ok(()) => passed,
+            Err(reason) => Outcome::Failed(reason),
+        }
     }
 }
 
@@ -145,9 +164,9 @@ fn next_prefix() -> String {
 macro_rules! cases {
     ($($name:ident $([$($capability:ident),*])? $($need:ident)?),+ $(,)?) => {
         vec![$(
-            $crate::conformance::Case::new(module_path!(), stringify!($name), $name)
+            $crate::suite::Case::new(module_path!(), stringify!($name), $name)
                 $($(.with(storage_core::Capabilities::$capability))*)?
-                $(.needing($crate::conformance::Need::$need))?
+                $(.needing($crate::suite::Need::$need))?
         ),+]
     };
 }
