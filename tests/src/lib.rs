@@ -9,6 +9,7 @@ pub mod faulty;
 pub mod http_host;
 pub mod plugins;
 pub mod rig;
+pub mod skew;
 pub mod target;
 pub mod torture;
 

@@ -80,7 +80,11 @@ pub(crate) trait AbiBackend: Send + Sync {
         version: ROption<RString>,
     ) -> Answer<AbiRestoreStatus>;
     fn apply_lifecycle(&self, call: AbiCall, rules: RVec<AbiLifecycleRule>) -> Answer<AbiLifecycleReport>;
-    fn invoke(&self, call: AbiCall, name: RString, arguments: RString) -> Answer<RString>;
     #[sabi(last_prefix_field)]
-    fn close(&self, call: AbiCall) -> Answer<()>;
+    fn invoke(&self, call: AbiCall, name: RString, arguments: RString) -> Answer<RString>;
+    /// A plugin without it has nothing to end.
+    fn close(&self, call: AbiCall) -> Answer<()> {
+        drop(call);
+        FfiFuture::new(async { Outcome::ROk(()) })
+    }
 }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use abi_stable::StableAbi;
-use abi_stable::abi_stability::abi_checking::check_layout_compatibility;
+use abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
 use abi_stable::library::{LibHeader, LibraryError, lib_header_from_path};
+use abi_stable::std_types::RBoxError;
 
 use super::import::PluginModule;
 use super::manifest::{AbiVersion, ManifestError, read_manifest};
@@ -37,7 +38,11 @@ pub enum LoadError {
     #[error(
         "{} was built for the plugin interface {plugin}, and this host has {host}: rebuild {}",
         path.display(),
-        if plugin < host { "the plugin" } else { "the host, or the plugin with the host's storage-core" }
+        if plugin > host {
+            "the host, or the plugin with the host's storage-core"
+        } else {
+            "the plugin with the host's storage-core"
+        }
     )]
     AbiMismatch {
         /// The plugin.
@@ -102,13 +107,7 @@ pub fn load_watched(path: &Path, entering: &mut dyn FnMut(LoadStage)) -> Result<
     entering(LoadStage::Library);
     open_library(path)?;
     entering(LoadStage::Module);
-    let module = lib_header_from_path(path).and_then(|header| {
-        header.init_root_module::<AbiModule_Ref>().or_else(|forward| match forward {
-            LibraryError::AbiInstability(_) => older_module(header, forward),
-            other => Err(other),
-        })
-    });
-    let module = module.map_err(|error| match error {
+    let module = lib_header_from_path(path).and_then(module_of).map_err(|error| match error {
         LibraryError::GetSymbolError { .. } => {
             LoadError::Manifest(ManifestError::NotAPlugin { path: path.to_owned() })
         }
@@ -127,19 +126,28 @@ pub fn load_watched(path: &Path, entering: &mut dyn FnMut(LoadStage)) -> Result<
     })
 }
 
-/// The module of a plugin that was built with an older minor version: its layout is a prefix of ours.
+/// The module of a plugin whose types fit ours: where one side has more than the other, it is the newer one.
 ///
-/// `abi_stable` lets only the library be the newer side, so that the check is made the other way round here.
-/// What the older plugin lacks runs its default.
-fn older_module(header: &LibHeader, forward: LibraryError) -> Result<AbiModule_Ref, LibraryError> {
+/// `abi_stable`'s own way to the module is not taken, for three reasons. It lets only the library be the newer
+/// side: here what an older plugin lacks runs its default. It compares a library with all that were loaded before,
+/// so that an older and a newer plugin would exclude each other: they have nothing to do with each other, and
+/// each is compared with this host alone. And it takes a library that does not describe its types at its word.
+fn module_of(header: &LibHeader) -> Result<AbiModule_Ref, LibraryError> {
     let Some(plugin) = header.layout() else {
-        return Err(forward);
+        return Err(LibraryError::AbiInstability(RBoxError::from_fmt(
+            "the library does not describe its types",
+        )));
     };
-    if check_layout_compatibility(plugin, <AbiModule_Ref as StableAbi>::LAYOUT).is_err() {
-        return Err(forward);
+    let host = <AbiModule_Ref as StableAbi>::LAYOUT;
+    let fits =
+        |first, second| check_layout_compatibility_with_globals(first, second, &CheckingGlobals::new());
+    if let Err(difference) = fits(host, plugin)
+        && fits(plugin, host).is_err()
+    {
+        return Err(LibraryError::AbiInstability(RBoxError::from_fmt(&difference)));
     }
-    // SAFETY: the check says that whatever the plugin's module has, ours has at the same place and with the same
-    // layout; fields beyond it are looked for by the prefix type's own count of fields.
+    // SAFETY: one of the two has whatever the other has, at the same place and with the same layout. What lies
+    // beyond it is looked for by the prefix type's own count of fields.
     unsafe { header.unchecked_layout::<AbiModule_Ref>() }
         .map_err(|error| error.into_library_error::<AbiModule_Ref>())
 }
