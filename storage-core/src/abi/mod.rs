@@ -46,6 +46,8 @@ mod log;
 mod macros;
 mod manifest;
 mod module;
+#[cfg(test)]
+mod promise;
 mod stream;
 mod value;
 
