@@ -15,7 +15,7 @@ Exit codes:
     5  not allowed
     6  no room: quota, disk, or a limit of size
     7  a backend does not serve now
-    8  damage was found
+    8  damage was found, or a plugin that does not behave as it must
   130  interrupted";
 
 /// Something was found wrong by a command that looks for it.

@@ -71,7 +71,7 @@ enum Command {
     Versions(files::Versions),
     /// Shows what a user uses, or sets what a user may use
     Usage(usage::Usage),
-    /// Looks at the plugins that were found
+    /// Looks at the plugins that were found, and verifies plugins
     #[command(subcommand)]
     Plugins(plugins::Plugins),
     /// Looks at the configured backends
@@ -154,7 +154,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Cp(command) => command.run(&context).await,
         Command::Versions(command) => command.run(&context).await,
         Command::Usage(command) => command.run(&context).await,
-        Command::Plugins(command) => command.run(&context),
+        Command::Plugins(command) => command.run(&context).await,
         Command::Backends(command) => command.run(&context).await,
         Command::Test(command) => command.run(&context).await,
         Command::Catalog(command) => command.run(&context).await,

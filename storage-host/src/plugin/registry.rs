@@ -1,7 +1,7 @@
 //! [`BackendRegistry`]: the backend types that this host can use, and the plugins that provide them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_core::ConfigSchema;
@@ -96,18 +96,7 @@ impl BackendRegistry {
         let (candidate, _) = self.find(backend_type)?;
         self.warn_of_others(candidate);
         candidate.check_again()?;
-        let mut module = load(&candidate.path).map_err(|error| {
-            if let LoadError::AbiMismatch { layout: Some(layout), .. } = &error {
-                tracing::debug!(path = %candidate.path.display(), %layout, "the plugin's types differ from the host's");
-            }
-            Diagnosis::from(&error)
-        })?;
-        if let Ok(runtime) = Handle::try_current() {
-            module = module.polling_bodies_within(move |poll| {
-                let _entered = runtime.enter();
-                poll();
-            });
-        }
+        let module = load_library(&candidate.path)?;
         tracing::info!(
             backend_type,
             path = %candidate.path.display(),
@@ -117,6 +106,16 @@ impl BackendRegistry {
         let module = Arc::new(module);
         self.loaded.insert(backend_type.to_owned(), module.clone());
         Ok(module)
+    }
+
+    /// Loads a library that need lie in no plugin directory, for a caller who vouches for it: whether others may write
+    /// it, and what a `plugins.lock` says, is not asked. This runs code of it.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be loaded.
+    pub fn load_file(path: &Path) -> Result<Arc<PluginModule>, Diagnosis> {
+        load_library(path).map(Arc::new)
     }
 
     fn usable(&self) -> impl Iterator<Item = &Candidate> {
@@ -192,4 +191,22 @@ impl BackendRegistry {
             found => format!("{path} ({})", found.join(", ")),
         }
     }
+}
+
+/// Loads a library. A body that it reads on a thread of its own runs in the runtime in which this is called.
+fn load_library(path: &Path) -> Result<PluginModule, Diagnosis> {
+    let module = load(path).map_err(|error| {
+        if let LoadError::AbiMismatch { layout: Some(layout), .. } = &error {
+            tracing::debug!(path = %path.display(), %layout, "the plugin's types differ from the host's");
+        }
+        Diagnosis::from(&error)
+    })?;
+    Ok(match Handle::try_current() {
+        Ok(runtime) => module.polling_bodies_within(move |poll| {
+            let _entered = runtime.enter();
+            poll();
+        }),
+        // Without a runtime nobody reads a body that would need it.
+        Err(_) => module,
+    })
 }

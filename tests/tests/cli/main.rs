@@ -11,3 +11,4 @@ mod sandbox;
 mod serve;
 mod shell;
 mod transfers;
+mod verify;

@@ -2,6 +2,7 @@
 
 mod list;
 mod lock;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -16,13 +17,15 @@ pub(super) enum Plugins {
     List,
     /// Writes plugins.lock into every plugin directory: from then on only the libraries that are there now are loaded
     Lock,
+    Verify(verify::Verify),
 }
 
 impl Plugins {
-    pub(super) fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         match self {
             Plugins::List => list::run(context),
             Plugins::Lock => lock::run(context),
+            Plugins::Verify(command) => command.run(context).await,
         }
     }
 }
