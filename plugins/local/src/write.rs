@@ -5,8 +5,9 @@
 
 use std::io::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -22,6 +23,17 @@ use crate::store::{Store, check_condition};
 
 /// So much is written in one go. It bounds, twice over, what a save holds in memory.
 const BATCH_BYTES: usize = 1024 * 1024;
+
+/// A batch of this size need not become larger: where the body is slow it is written after [`PATIENCE`], so that
+/// a thousand slow bodies hold a thousand times this and not a thousand times [`BATCH_BYTES`].
+const SLOW_BATCH_BYTES: usize = 64 * 1024;
+
+/// How long a batch that could be written waits to become larger.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Chunks below this size are copied together. A chunk may keep a buffer alive that is many times its size, as
+/// those of a network connection do.
+const SMALL_CHUNK_BYTES: usize = 32 * 1024;
 
 /// Stores an object.
 ///
@@ -108,17 +120,55 @@ impl Batch {
     ///
     /// The body's.
     pub(crate) async fn gather(body: &mut ByteStream) -> Result<Self> {
-        let mut chunks = Vec::new();
-        let mut size_bytes = 0;
-        while let Some(chunk) = body.next().await.transpose()? {
-            size_bytes += chunk.len();
-            chunks.push(chunk);
-            // What is known to be whole needs no other batch; its end is polled all the same.
-            if size_bytes >= BATCH_BYTES && body.length_bytes() != Some(size_bytes as u64) {
-                return Ok(Self { chunks, is_last: false });
+        let mut gathered = Gathered::default();
+        while gathered.size_bytes < SLOW_BATCH_BYTES {
+            match body.next().await.transpose()? {
+                Some(chunk) => gathered.add(chunk),
+                None => return Ok(gathered.into_batch(true)),
             }
         }
-        Ok(Self { chunks, is_last: true })
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        // What is known to be whole needs no other batch; its end is polled all the same.
+        while gathered.size_bytes < BATCH_BYTES || body.length_bytes() == Some(gathered.size_bytes as u64) {
+            match tokio::time::timeout_at(deadline, body.next()).await {
+                Ok(Some(chunk)) => gathered.add(chunk?),
+                Ok(None) => return Ok(gathered.into_batch(true)),
+                Err(_) => break,
+            }
+        }
+        Ok(gathered.into_batch(false))
+    }
+}
+
+/// A batch that grows.
+#[derive(Default)]
+struct Gathered {
+    chunks: Vec<Bytes>,
+    /// The small chunks at the end, as one.
+    tail: BytesMut,
+    size_bytes: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, chunk: Bytes) {
+        self.size_bytes += chunk.len();
+        if chunk.len() < SMALL_CHUNK_BYTES {
+            self.tail.extend_from_slice(&chunk);
+        } else {
+            self.end_tail();
+            self.chunks.push(chunk);
+        }
+    }
+
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.chunks.push(std::mem::take(&mut self.tail).freeze());
+        }
+    }
+
+    fn into_batch(mut self, is_last: bool) -> Batch {
+        self.end_tail();
+        Batch { chunks: self.chunks, is_last }
     }
 }
 
@@ -223,5 +273,46 @@ fn save_result(store: &Store, version: &Version) -> SaveResult {
         version: store.is_versioned().then(|| version.id()),
         checksums: version.checksums,
         ..SaveResult::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn body(chunks: Vec<usize>) -> ByteStream {
+        let chunks = stream::iter(chunks).map(|size| Ok(Bytes::from(vec![7; size])));
+        ByteStream::from_stream(chunks.chain(stream::pending()), None)
+    }
+
+    fn sizes(batch: &Batch) -> Vec<usize> {
+        batch.chunks.iter().map(Bytes::len).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stands_still_is_written_instead_of_held() {
+        let mut slow = body(vec![SLOW_BATCH_BYTES]);
+        let gathered = tokio::time::timeout(Duration::from_secs(3600), Batch::gather(&mut slow)).await;
+        let batch = gathered.expect("does not wait for more").expect("sound");
+        assert_eq!((sizes(&batch), batch.is_last), (vec![SLOW_BATCH_BYTES], false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_moves_is_written_in_large_batches() {
+        let mut fast = body(vec![SMALL_CHUNK_BYTES; 100]);
+        let batch = Batch::gather(&mut fast).await.expect("sound");
+        assert_eq!(sizes(&batch), vec![SMALL_CHUNK_BYTES; BATCH_BYTES / SMALL_CHUNK_BYTES]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_chunks_do_not_keep_their_buffers() {
+        let large = Bytes::from(vec![7; SMALL_CHUNK_BYTES]);
+        let chunks: Vec<_> = [large.slice(..1), large.slice(1..2), large.clone(), large.slice(3..4)].to_vec();
+        let mut body = ByteStream::from_stream(stream::iter(chunks).map(Ok), None);
+        let batch = Batch::gather(&mut body).await.expect("sound");
+        assert_eq!((sizes(&batch), batch.is_last), (vec![2, SMALL_CHUNK_BYTES, 1], true));
+        assert_eq!(batch.chunks[1].as_ptr(), large.as_ptr(), "a large chunk is not copied");
     }
 }

@@ -1,5 +1,7 @@
 //! Many files in one request: `POST /v1/files/batch` and `POST /v1/files/batch-delete`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use bytes::{Bytes, BytesMut};
@@ -8,6 +10,7 @@ use futures_util::stream::{self, FuturesUnordered};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::{Deserialize, Serialize};
 use storage_core::ByteStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,6 +32,9 @@ use crate::catalog::FileId;
 const MAX_FILES: usize = 1000;
 /// Files up to this size are taken from the form first, so that several can be saved at the same time.
 const MAX_BUFFERED_BYTES: usize = 1024 * 1024;
+/// So many files of all batches are held at the same time. Further ones are passed on while they arrive, each after
+/// the one before it: slower, and without holding them, however many clients send how slowly.
+pub(super) const MAX_HELD_FILES: usize = 64;
 /// How many files are saved, or deleted, at the same time.
 const CONCURRENCY: usize = 8;
 
@@ -80,7 +86,8 @@ async fn save(
     let fault = BodyFault::default();
     let form = Form::of_many(&parts.headers, body, max_file_bytes, &fault)?;
     let (under_way, outcomes) = (FuturesUnordered::new(), Vec::new());
-    let batch = Batch { caller, fault, under_way, outcomes };
+    let places = state.batch_places();
+    let batch = Batch { caller, places, fault, under_way, outcomes };
     let outcomes = Box::pin(batch.run(form)).await;
     let debug = state.options().debug;
     let results: Vec<_> = outcomes.into_iter().map(|outcome| outcome.into_result(&name, debug)).collect();
@@ -91,6 +98,8 @@ async fn save(
 /// Files that are being saved from one form.
 struct Batch {
     caller: Caller,
+    /// For the files that are held.
+    places: Arc<Semaphore>,
     /// What was wrong with the form itself, so that nothing more can be read of it.
     fault: BodyFault,
     under_way: FuturesUnordered<BoxFuture<'static, Outcome>>,
@@ -105,8 +114,8 @@ struct Outcome {
 
 /// The beginning of a file.
 enum Start {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and its place among those that are held.
+    Whole(Bytes, OwnedSemaphorePermit),
     /// The first chunks, or an error; more follow.
     Chunks(Vec<storage_core::Result<Bytes>>),
 }
@@ -142,15 +151,20 @@ impl Batch {
         let FormFile { filename, options } = file;
         let file_fault = BodyFault::default();
         let mut content = form.content(file_fault.clone()).await;
-        let content = match self.beside(start(&mut content)).await {
-            Start::Whole(bytes) => ByteStream::from_bytes(bytes),
+        let begun = match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(place) => self.beside(start(&mut content, place)).await,
+            Err(_) => Start::Chunks(Vec::new()),
+        };
+        let (content, place) = match begun {
+            Start::Whole(bytes, place) => (ByteStream::from_bytes(bytes), Some(place)),
             Start::Chunks(chunks) => {
-                ByteStream::from_stream(stream::iter(chunks).chain(content.into_stream()), None)
+                (ByteStream::from_stream(stream::iter(chunks).chain(content.into_stream()), None), None)
             }
         };
-        let is_whole = content.as_buffer().is_some();
+        let is_whole = place.is_some();
         let caller = self.caller.clone();
         let save = async move {
+            let _held = place;
             let saved = caller.service.save_with(content, &filename, &caller.user, options).await;
             let result = saved.map(FileBody::from).map_err(|error| file_fault.or(error));
             Outcome { index, filename, result }
@@ -192,27 +206,19 @@ impl Outcome {
 }
 
 /// Reads a file until it is whole or too large to be held.
-async fn start(content: &mut FileContent) -> Start {
-    let mut chunks = Vec::new();
-    let mut size_bytes = 0;
-    loop {
-        match content.next().await {
-            None => break,
-            Some(Ok(chunk)) => {
-                size_bytes += chunk.len();
-                chunks.push(chunk);
-                if size_bytes > MAX_BUFFERED_BYTES {
-                    return Start::Chunks(chunks.into_iter().map(Ok).collect());
-                }
-            }
-            Some(Err(error)) => {
-                return Start::Chunks(chunks.into_iter().map(Ok).chain([Err(error)]).collect());
-            }
+async fn start(content: &mut FileContent, place: OwnedSemaphorePermit) -> Start {
+    // Copied together: a small chunk may keep a large buffer of the connection alive.
+    let mut held = BytesMut::new();
+    while let Some(chunk) = content.next().await {
+        match chunk {
+            Ok(chunk) => held.extend_from_slice(&chunk),
+            Err(error) => return Start::Chunks(vec![Ok(held.freeze()), Err(error)]),
+        }
+        if held.len() > MAX_BUFFERED_BYTES {
+            return Start::Chunks(vec![Ok(held.freeze())]);
         }
     }
-    let mut whole = BytesMut::with_capacity(size_bytes);
-    chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
-    Start::Whole(whole.freeze())
+    Start::Whole(held.freeze(), place)
 }
 
 /// The files to delete.

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use storage_core::Result;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::auth::Authenticator;
+use super::batch::MAX_HELD_FILES;
 use crate::config::{AuthConfig, Config, HttpConfig};
 use crate::service::{SimpleStorageService, StorageHealth};
 
@@ -44,6 +45,7 @@ struct Inner {
     authenticator: Authenticator,
     draining: AtomicBool,
     health: Mutex<Option<(Instant, Arc<StorageHealth>)>>,
+    batch_places: Arc<Semaphore>,
 }
 
 impl HttpState {
@@ -56,7 +58,14 @@ impl HttpState {
         let authenticator = Authenticator::new(&options.auth, Arc::clone(service.catalog()))?;
         let draining = AtomicBool::new(false);
         Ok(Self {
-            inner: Arc::new(Inner { service, options, authenticator, draining, health: Mutex::default() }),
+            inner: Arc::new(Inner {
+                service,
+                options,
+                authenticator,
+                draining,
+                health: Mutex::default(),
+                batch_places: Arc::new(Semaphore::new(MAX_HELD_FILES)),
+            }),
         })
     }
 
@@ -79,6 +88,11 @@ impl HttpState {
 
     pub(super) fn authenticator(&self) -> &Authenticator {
         &self.inner.authenticator
+    }
+
+    /// The places for files of batches that are held while they are saved.
+    pub(super) fn batch_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.batch_places)
     }
 
     /// The health of the service, at most a second old. Concurrent callers share one probe.
