@@ -7,16 +7,18 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use storage_core::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use storage_core::{Error, ErrorKind, Result, Retry};
 use tokio::runtime::Handle;
+use tokio::time::Instant;
 
 use super::objects::remove_object;
 use crate::catalog::{Catalog, Garbage, ReservationId, UserId};
 use crate::manager::NamedBackend;
 
-/// How long a claim lasts that is not renewed.
+/// How long a claim lasts that is not renewed. The janitor takes objects for abandoned some minutes later.
 const LIFETIME: Duration = Duration::from_secs(600);
 
 /// How often the claims of a save under way are renewed.
@@ -27,6 +29,8 @@ pub(crate) struct Lease {
     claims: Claims,
     reserved_bytes: AtomicU64,
     settled: AtomicBool,
+    /// When the claim to the object was last renewed.
+    renewed_at: Mutex<Moment>,
     /// Where claims are given back: the lease may be dropped on a thread of a plugin's, which knows no runtime
     /// of the host's.
     runtime: Handle,
@@ -61,10 +65,12 @@ impl Lease {
                 Some(room) => Some(catalog.reserve(&user, room.bytes, room.files, LIFETIME).await?),
                 None => None,
             };
+            let renewed_at = Mutex::new(Moment::now());
             let lease = Self {
                 claims: Claims { catalog, backend, object, reservation },
                 reserved_bytes: AtomicU64::new(room.map_or(0, |room| room.bytes)),
                 settled: AtomicBool::new(false),
+                renewed_at,
                 runtime: Handle::current(),
             };
             lease.claims.catalog.begin_object(&lease.claims.object).await?;
@@ -111,6 +117,28 @@ impl Lease {
         result
     }
 
+    /// Makes sure that the object is still this save's. Asked last before the commit: a claim that was not renewed
+    /// for long, because the machine slept or its clock was put forward, may have been taken for that of a dead
+    /// process, and the object removed.
+    ///
+    /// # Errors
+    ///
+    /// `Timeout`.
+    pub(crate) fn ensure_in_force(&self) -> Result<()> {
+        if !self.is_lapsed() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Timeout, "the save stood still until its claim to the object had lapsed")
+            .with_retry(Retry::May))
+    }
+
+    fn is_lapsed(&self) -> bool {
+        let Moment { wall, steady } = *self.renewed_at.lock();
+        // The steady clock stands still while the machine sleeps; the wall clock is the one that the record is
+        // judged by.
+        steady.elapsed() > LIFETIME || wall.elapsed().is_ok_and(|elapsed| elapsed > LIFETIME)
+    }
+
     /// Says that from here on the commit disposes of the claims: dropping the lease gives nothing back.
     pub(crate) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
@@ -129,10 +157,17 @@ impl Lease {
     }
 
     /// Prolongs the claims. Where that fails the work goes on: they last for several renewals, and the commit
-    /// asks again for what has lapsed.
+    /// asks again for room that has lapsed. A claim to the object that has lapsed stays so.
     async fn renew(&self) {
+        if self.is_lapsed() {
+            return;
+        }
         let Claims { catalog, object, reservation, .. } = &self.claims;
+        let now = Moment::now();
         let mut renewed = catalog.begin_object(object).await;
+        if renewed.is_ok() {
+            *self.renewed_at.lock() = now;
+        }
         if let Some(reservation) = reservation {
             renewed = renewed.and(catalog.grow_reservation(*reservation, 0, LIFETIME).await);
         }
@@ -167,6 +202,19 @@ impl Claims {
     /// finish what it is at, and only the age of the record tells that nobody is at it any more.
     async fn remove_stopped(self) {
         self.remove().await;
+    }
+}
+
+/// A moment, by both clocks.
+#[derive(Clone, Copy)]
+struct Moment {
+    wall: SystemTime,
+    steady: Instant,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self { wall: SystemTime::now(), steady: Instant::now() }
     }
 }
 

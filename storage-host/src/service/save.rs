@@ -184,6 +184,10 @@ impl SimpleStorageService {
         let audit = self.success(Act::on(action, &version.user, version.file).version(version.version));
         let service = self.clone();
         let work = tokio::spawn(async move {
+            if let Err(error) = lease.ensure_in_force() {
+                lease.give_up().await;
+                return Err(error);
+            }
             // Whatever becomes of this task: nothing but the answer that there is no such version gives up an object
             // that a version may refer to.
             lease.settle();

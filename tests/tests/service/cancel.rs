@@ -176,3 +176,18 @@ async fn a_file_that_is_deleted_while_it_is_replaced_stays_deleted_and_nothing_i
         assert_eq!(rig.service.usage(&ann).await.expect("usage").bytes, 0);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_save_that_slept_until_its_object_may_have_been_removed_is_refused_and_not_answered() {
+    let rig = Rig::memory();
+    let ann = user("ann");
+    let slept = stream::once(async {
+        tokio::time::advance(Duration::from_secs(20 * 60)).await;
+        Ok("and the rest".into())
+    });
+    let long = stream::iter([Ok(vec![7; 100 * KIB as usize].into())]).chain(slept);
+    let body = ByteStream::from_stream(long, None);
+    refused(rig.service.save(body, "a.txt", &ann, Metadata::new()).await, ErrorKind::Timeout);
+    assert!(rig.objects().await.is_empty());
+    assert_eq!(rig.service.usage(&ann).await.expect("usage").files, 0);
+}
