@@ -129,9 +129,12 @@ impl Authenticator {
 
 /// The user for whom an identity acts in this request.
 fn user(identity: &Identity, headers: &HeaderMap) -> Result<UserId, Problem> {
-    let named = match headers.get(&X_USER_ID) {
-        None => None,
-        Some(value) => {
+    let mut lines = headers.get_all(&X_USER_ID).iter();
+    let named = match (lines.next(), lines.next()) {
+        (None, _) => None,
+        // One of them may have been added on the way here; which of them counts is not for us to guess.
+        (Some(_), Some(_)) => return Err(Problem::invalid(X_USER_ID.as_str(), "is there more than once")),
+        (Some(value), None) => {
             let name = value.to_str().map_err(|_| Problem::invalid(X_USER_ID.as_str(), "is not ASCII"))?;
             Some(UserId::new(name).map_err(|error| Problem::invalid(X_USER_ID.as_str(), error.message()))?)
         }
@@ -211,5 +214,15 @@ mod tests {
         for traversal in ["../anna", "..", "a/b", ""] {
             assert_eq!(refused(&service, Some(traversal)), Code::InvalidRequest);
         }
+    }
+
+    #[test]
+    fn two_users_in_one_request_are_refused() {
+        let mut headers = HeaderMap::new();
+        for name in ["anna", "ben"] {
+            headers.append(X_USER_ID, HeaderValue::from_static(name));
+        }
+        let service = Identity::Service("app".to_owned());
+        assert_eq!(user(&service, &headers).expect_err("refused").code(), Code::InvalidRequest);
     }
 }

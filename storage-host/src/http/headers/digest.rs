@@ -29,7 +29,7 @@ pub(crate) fn expected(headers: &HeaderMap) -> Result<Option<Sha256>, Problem> {
             let digest = value.to_str().ok().and_then(parse).ok_or_else(|| {
                 Problem::invalid(
                     name.as_str(),
-                    "is a SHA-256: Content-Digest: sha-256=:BASE64: or X-Content-SHA256: HEX",
+                    "holds no SHA-256; send Content-Digest: sha-256=:BASE64: or X-Content-SHA256: HEX",
                 )
             })?;
             if found.is_some_and(|other| other != digest) {
