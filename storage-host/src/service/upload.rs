@@ -1,16 +1,12 @@
 //! The body of a save on its way to a backend: looked at, measured, digested, paid for.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use futures_core::Stream;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use sha2::Digest;
 use storage_core::{ByteStream, Result};
-use tokio::runtime::Handle;
 
 use super::lease::Lease;
 use crate::catalog::Sha256;
@@ -95,8 +91,7 @@ impl Upload {
                 let meter = Meter { source, tally: tally.clone(), lease };
                 let metered =
                     stream::unfold(meter, |mut meter| async move { Some((meter.next().await?, meter)) });
-                let body = OnHost { handle: Handle::current(), inner: Some(metered.boxed()) };
-                (ByteStream::from_stream(body, length), tally)
+                (ByteStream::from_stream(metered, length), tally)
             }
         }
     }
@@ -172,29 +167,5 @@ impl Meter {
             return Some(Err(error));
         }
         Some(Ok(chunk))
-    }
-}
-
-/// A stream that is polled and dropped inside the host's runtime, whoever does it: a plugin may do so on threads of
-/// its own, where the timers and tasks of the host are unknown.
-struct OnHost {
-    handle: Handle,
-    inner: Option<stream::BoxStream<'static, Result<Bytes>>>,
-}
-
-impl Drop for OnHost {
-    fn drop(&mut self) {
-        let _entered = self.handle.enter();
-        self.inner = None;
-    }
-}
-
-impl Stream for OnHost {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let _entered = this.handle.enter();
-        this.inner.as_mut().map_or(Poll::Ready(None), |inner| inner.as_mut().poll_next(cx))
     }
 }
