@@ -5,7 +5,6 @@ pub mod answers;
 pub mod crash;
 pub mod examples;
 pub mod faults;
-pub mod faulty;
 pub mod http_host;
 pub mod plugins;
 pub mod rig;

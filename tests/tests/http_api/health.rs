@@ -1,12 +1,12 @@
 //! Health routes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use storage_core::memory::MemoryBackend;
-use storage_tests::faulty::Faulty;
+use storage_core::{ErrorKind, Retry};
+use storage_tests::faults::{Fault, Faults};
 use storage_tests::http_host::{HttpHost, Setup, json, problem};
 
 #[tokio::test]
@@ -31,9 +31,9 @@ async fn the_storage_report_has_the_documented_shape_and_needs_no_credentials() 
 
 #[tokio::test]
 async fn a_primary_backend_that_is_down_is_told_and_why_only_to_services() {
-    let is_down = Arc::new(AtomicBool::new(true));
-    let backend = Faulty::unhealthy(MemoryBackend::new("memory"), is_down.clone());
-    let host = HttpHost::with(Setup { backend: Arc::new(backend), ..Setup::default() }).await;
+    let faults = Faults::around(Arc::new(MemoryBackend::new("memory")));
+    faults.always("health", Fault::Error(ErrorKind::Unavailable, Retry::May));
+    let host = HttpHost::with(Setup { backend: faults.clone(), ..Setup::default() }).await;
     let ready = async || host.request(Method::GET, "/health/ready").send().await.expect("an answer");
     let response = ready().await;
     assert!(response.headers().contains_key("retry-after"));
@@ -46,8 +46,8 @@ async fn a_primary_backend_that_is_down_is_told_and_why_only_to_services() {
     assert!(report["backends"]["memory"].get("problems").is_none());
     let report = host.request(Method::GET, "/health/storage").bearer_auth(host.key()).send().await;
     let report = json(report.expect("an answer"), StatusCode::SERVICE_UNAVAILABLE).await;
-    assert!(report["backends"]["memory"]["problems"].to_string().contains("unplugged"), "{report}");
-    is_down.store(false, Ordering::SeqCst);
+    assert!(report["backends"]["memory"]["problems"].to_string().contains("told to fail"), "{report}");
+    faults.heal();
     let recovered = async {
         while ready().await.status() != StatusCode::OK {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,7 +1,6 @@
 //! The server itself: ids, faults within, HTTP/2, draining.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use reqwest::{Body, Method, StatusCode};
 use storage_core::memory::MemoryBackend;
 use storage_host::catalog::Quota;
 use storage_host::config::HttpConfig;
-use storage_tests::faulty::Faulty;
+use storage_tests::faults::{Fault, Faults};
 use storage_tests::http_host::{HttpHost, Setup, problem};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -37,11 +36,12 @@ async fn every_answer_carries_a_request_id_and_the_clients_where_it_is_sane() {
 #[tokio::test]
 async fn a_fault_within_is_one_problem_and_tells_nothing_unless_in_debug_mode() {
     for debug in [false, true] {
-        let backend = Arc::new(Faulty::panicking(MemoryBackend::new("memory")));
+        let backend = Faults::around(Arc::new(MemoryBackend::new("memory")));
+        backend.always("save", Fault::Panic);
         let host = HttpHost::with(Setup { backend, debug, ..Setup::default() }).await;
         let request = host.call("anna", Method::POST, "/v1/files?filename=a").body("x");
         let body = problem(request.send().await.expect("an answer"), 500, "internal").await;
-        assert_eq!(body.to_string().contains("a fuse blew"), debug, "{body}");
+        assert_eq!(body.to_string().contains("told to panic"), debug, "{body}");
         let live = host.request(Method::GET, "/health/live").send().await.expect("an answer");
         assert_eq!(live.status(), StatusCode::OK, "the host lives on");
     }
@@ -155,12 +155,11 @@ async fn http2_is_spoken_and_a_stream_that_is_reset_saves_nothing() {
 
 #[tokio::test]
 async fn content_that_was_damaged_is_not_taken_for_the_file() {
-    let is_damaged = Arc::new(AtomicBool::new(false));
-    let backend = Arc::new(Faulty::damaging(MemoryBackend::new("memory"), is_damaged.clone()));
-    let host = HttpHost::with(Setup { backend, ..Setup::default() }).await;
+    let faults = Faults::around(Arc::new(MemoryBackend::new("memory")));
+    let host = HttpHost::with(Setup { backend: faults.clone(), ..Setup::default() }).await;
     let file = host.save("anna", "a", vec![1; 3_000_000]).await;
     let path = format!("/v1/files/{}/content", file["id"].as_str().expect("an id"));
-    is_damaged.store(true, std::sync::atomic::Ordering::SeqCst);
+    faults.always("retrieve", Fault::AlterBody(2_000_000));
     let response = host.call("anna", Method::GET, &path).send().await.expect("an answer");
     assert!(response.status().is_server_error() || response.bytes().await.is_err());
 }
