@@ -166,7 +166,7 @@ fn fields() -> Vec<ConfigField> {
             Integer,
             "How many reads, and how many writes, one backend is given at once.",
         )
-        .default(256),
+        .default(1024),
         field(
             "log.level",
             "LOG_LEVEL",

@@ -102,7 +102,7 @@ fn nothing_at_all_is_a_sound_configuration() {
     assert_eq!(config.http.max_upload_bytes, 10 << 30);
     assert_eq!(config.links.default_expiry, Duration::from_secs(15 * 60));
     assert_eq!(config.links.max_expiry, Duration::from_secs(7 * 24 * 3600));
-    assert_eq!((config.calls.max_retries, config.calls.max_concurrency), (3, 256));
+    assert_eq!((config.calls.max_retries, config.calls.max_concurrency), (3, 1024));
     assert_eq!(config.default_quota, DefaultQuota::default());
     assert!(config.auth.jwt_hs256_secret.is_none() && !config.log.json && !config.log.debug);
 }
