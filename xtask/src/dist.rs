@@ -43,7 +43,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     fs::write(out.join(MARKER), format!("{}\n", env!("CARGO_PKG_VERSION")))
         .with_context(|| format!("writing {MARKER}"))?;
     let binary = host.file_name().context("the host's binary has no name")?;
-    staging::install(&host, &out.join(binary))?;
+    // In a folder of its own, since the service keeps files in ./storage unless it is told otherwise.
+    let bin = out.join("bin");
+    staging::create_dir(&bin)?;
+    staging::install(&host, &bin.join(binary))?;
     staging::stage(&built.libraries, &out.join("plugins"))?;
     for name in TEXTS {
         copy(&root.join(name), &out.join(name))?;
@@ -51,7 +54,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     copy_markdown(&root.join("docs"), &out.join("docs"))?;
 
     println!("packed {}", out.display());
-    println!("copy it anywhere, copy its .env.example to .env there, and start ./{} serve", binary.display());
+    println!(
+        "copy it anywhere, copy its .env.example to .env there, and start bin/{} serve",
+        binary.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,7 +75,7 @@ fn refuse_foreign_folder(out: &Path) -> Result<()> {
 
 /// Removes what an earlier `dist` put there, and nothing that the service or its user added since.
 fn clear(out: &Path) -> Result<()> {
-    for name in ["plugins", "docs"] {
+    for name in ["bin", "plugins", "docs"] {
         let folder = out.join(name);
         if folder.try_exists()? {
             fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;

@@ -25,7 +25,7 @@ pub struct LoadOptions {
     pub config_file: Option<PathBuf>,
     /// Where `.env` and `storage.toml` are looked for: the working directory.
     pub directory: PathBuf,
-    /// Where the program lies: `plugins/` in it is searched for plugins.
+    /// Where the program is installed: `plugins/` in it is searched for plugins.
     pub program_directory: Option<PathBuf>,
     /// The environment.
     pub environment: BTreeMap<String, OsString>,
@@ -49,7 +49,7 @@ impl LoadOptions {
         let program = std::env::current_exe().ok();
         Ok(Self {
             directory,
-            program_directory: program.as_deref().and_then(Path::parent).map(Path::to_owned),
+            program_directory: program.as_deref().and_then(installation).map(Path::to_owned),
             // A name that is no Unicode is the name of no variable that the host or a plugin knows.
             environment: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
@@ -166,4 +166,24 @@ fn host_values(sources: &Sources, file: &ConfigValues) -> ConfigValues {
         }
     }
     values
+}
+
+/// The folder that a program belongs to: the one that it lies in or, where that is a `bin/`, the one above.
+fn installation(program: &Path) -> Option<&Path> {
+    let folder = program.parent()?;
+    if folder.file_name().is_some_and(|name| name == "bin") { folder.parent() } else { Some(folder) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_in_a_bin_folder_belongs_to_the_folder_above() {
+        assert_eq!(installation(Path::new("/srv/storage/bin/storage")), Some(Path::new("/srv/storage")));
+        assert_eq!(
+            installation(Path::new("/home/me/target/debug/storage")),
+            Some(Path::new("/home/me/target/debug"))
+        );
+    }
 }
