@@ -18,6 +18,8 @@ const COMMAND_LEVEL: &str = "warn";
 pub(super) struct Context {
     pub(super) loaded: Loaded,
     pub(super) output: Output,
+    /// The configuration file that the command line names.
+    pub(super) config_file: Option<PathBuf>,
 }
 
 impl Context {
@@ -29,8 +31,8 @@ impl Context {
         is_service: bool,
     ) -> storage_core::Result<Self> {
         let mut builder = Storage::builder();
-        if let Some(path) = config_file {
-            builder = builder.config_file(path);
+        if let Some(path) = &config_file {
+            builder = builder.config_file(path.as_path());
         }
         if let Some(bind) = bind {
             builder = builder.set("STORAGE_BIND", bind);
@@ -46,7 +48,7 @@ impl Context {
             // Whoever reads the log of a service by machine reads every line of it.
             output.quiet = true;
         }
-        Ok(Self { loaded, output })
+        Ok(Self { loaded, output, config_file })
     }
 
     /// Opens the service, does the work, and closes the service whatever became of it, so that nothing is lost that

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use storage_core::Error;
 
 use super::{exit, local};
+use crate::plugin::Code;
 
 /// How the process writes.
 #[derive(Clone, Copy, Debug)]
@@ -96,15 +97,21 @@ fn error_text(error: &anyhow::Error) -> String {
     let named = [("operation", error.operation()), ("backend", error.backend()), ("key", error.key())];
     let named = named.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let mut next_step = None;
+    let mut page = None;
     for (name, value) in named.chain(error.context()) {
         match name {
             "next_step" => next_step = Some(value),
+            "code" if Code::ALL.iter().any(|code| code.as_str() == value) => {
+                lines.push(format!("  code: {value}"));
+                page = Some(value);
+            }
             "fault" => lines.push(format!("  - {value}")),
             name => lines.push(format!("  {}: {value}", name.replace('_', " "))),
         }
     }
     lines.extend(error.causes().into_iter().map(|cause| format!("  because: {cause}")));
     lines.extend(next_step.map(|step| format!("  next step: {step}")));
+    lines.extend(page.map(|code| format!("  more: docs/errors/{code}.md")));
     lines.join("\n")
 }
 

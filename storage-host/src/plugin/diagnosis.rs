@@ -10,7 +10,7 @@ use super::discovery::type_in_file_name;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
-        /// The stable name of a fault, for scripts and for searching `docs/diagnoses.md`.
+        /// The stable name of a fault, for scripts and for looking up its page in `docs/errors/`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -70,10 +70,18 @@ codes! {
     NotLoadable = "plugin_not_loadable";
     /// The plugin was loaded and failed before it could open a backend.
     InitFailed = "plugin_init_failed";
+    /// The library crashed the process that loaded it.
+    Crashed = "plugin_crashed";
+    /// The library ended the process that loaded it.
+    Exited = "plugin_exited";
+    /// The library did not come back.
+    TimedOut = "plugin_timed_out";
     /// The configuration of backends is wrong or incomplete.
     ConfigInvalid = "backend_config_invalid";
     /// The provider did not let the backend open.
     OpenFailed = "backend_open_failed";
+    /// The backend opened and does not work as it should.
+    CheckFailed = "backend_check_failed";
 }
 
 impl fmt::Display for Code {
@@ -139,12 +147,16 @@ impl Diagnosis {
             ErrorKind::PluginPanicked => "this is a fault of the plugin: tell its author".to_owned(),
             _ => format!("mend what the cause says; `storage backends test {name}` then tries again"),
         };
-        let mut cause = format!("the backend {name} did not open: {}", error.message());
-        for below in error.causes() {
-            cause.push_str(": ");
-            cause.push_str(&below);
-        }
+        let cause = format!("the backend {name} did not open: {}", in_words(error));
         Self::new(Code::OpenFailed, cause, next_step).telling(error)
+    }
+
+    /// The error with which a backend of this name answered to a simple question.
+    pub(super) fn check_failed(name: &str, error: &Error) -> Self {
+        let cause = format!("the backend {name} opened and does not work: {}", in_words(error));
+        let next_step =
+            format!("mend what the cause says; `storage test --backend {name}` tries every operation");
+        Self::new(Code::CheckFailed, cause, next_step).telling(error)
     }
 
     /// The same diagnosis with the kind, the advice on repetition and the facts of an error.
@@ -260,6 +272,11 @@ impl From<&LoadError> for Diagnosis {
     }
 }
 
+/// The message of an error and of those below it.
+fn in_words(error: &Error) -> String {
+    error.causes().into_iter().fold(error.message().to_owned(), |words, below| format!("{words}: {below}"))
+}
+
 /// The command that builds the plugin of a file.
 fn build(path: &Path) -> String {
     match type_in_file_name(path) {
@@ -357,12 +374,26 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_diagnoses_has_every_code_once() {
-        let page = include_str!("../../../docs/diagnoses.md");
-        let told: Vec<_> =
-            page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    fn every_code_has_a_page_and_every_page_a_code() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/errors");
+        let page = |name: &str| {
+            let path = folder.join(name);
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        let index = page("README.md");
+        let listed: Vec<_> =
+            index.lines().filter_map(|line| line.strip_prefix("| [`")?.split('`').next()).collect();
         let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
-        assert_eq!(told, codes);
+        assert_eq!(listed, codes, "the index lists the codes in their order");
+        for code in &codes {
+            let page = page(&format!("{code}.md"));
+            assert!(page.starts_with(&format!("# `{code}`\n")), "{code} has the title of its page");
+            for part in ["## Cause\n", "## What to do\n", "## Example\n"] {
+                assert!(page.contains(part), "{code} lacks {part}");
+            }
+        }
+        let pages = std::fs::read_dir(&folder).expect("the folder is there").count();
+        assert_eq!(pages, codes.len() + 1, "a page without a code");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod diagnosis;
 mod discovery;
+pub mod doctor;
 mod lock;
 mod registry;
 mod trust;

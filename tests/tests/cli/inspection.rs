@@ -27,6 +27,57 @@ fn plugins_are_listed_with_those_that_cannot_be_used() {
 }
 
 #[test]
+fn a_plugin_is_inspected_with_its_settings_and_what_its_backends_can_do() {
+    let sandbox = Sandbox::new();
+    let json = sandbox.storage(&["plugins", "inspect", "local", "--json"]).succeeded().silently().json();
+    assert_eq!((&json["type"], &json["sha256"].as_str().map(str::len)), (&"local".into(), &Some(64)));
+    let named = |list: &Value, by: &str, name: &str| {
+        let found = list.as_array().and_then(|list| list.iter().find(|one| one[by] == name).cloned());
+        found.unwrap_or_else(|| panic!("{name} is missing in {list}"))
+    };
+    assert_eq!(named(&json["settings"], "key", "path")["variable"], "LOCAL_STORAGE_PATH");
+    let backend = named(&json["backends"], "name", "local");
+    let path = named(&backend["settings"], "key", "backends.local.path");
+    assert_eq!((&path["value"], &path["origin"]), (&"./storage".into(), &".env line 2".into()));
+    assert_eq!(backend["opened"], true);
+    for operation in ["save", "copy", "list_versions"] {
+        assert!(
+            backend["operations"].as_array().is_some_and(|all| all.contains(&operation.into())),
+            "{backend}"
+        );
+    }
+    assert!(backend["limits"].as_array().is_some_and(|limits| !limits.is_empty()));
+
+    let text = sandbox.storage(&["plugins", "inspect", "local"]).succeeded();
+    for part in ["sha-256", "LOCAL_FSYNC", ".env line 2", "capabilities"] {
+        assert!(text.text().contains(part), "{part} is missing in {}", text.text());
+    }
+    sandbox
+        .storage(&["plugins", "inspect", "loca"])
+        .ended(4)
+        .tells(&["did you mean local?", "docs/errors/plugin_not_found.md"]);
+}
+
+#[test]
+fn a_plugin_without_a_backend_says_that_its_capabilities_are_not_known_yet() {
+    let sandbox = Sandbox::new();
+    sandbox.install("memory");
+    let text = sandbox.storage(&["plugins", "inspect", "memory"]).succeeded();
+    assert!(text.text().contains("No backend of this type is configured"), "{}", text.text());
+    assert_eq!(sandbox.names("."), [".env", "plugins"], "nothing was opened");
+}
+
+#[test]
+fn a_backend_that_does_not_open_is_inspected_as_far_as_it_goes() {
+    let sandbox = Sandbox::new();
+    sandbox.write("storage", "a file where a folder should be");
+    let json = sandbox.storage(&["plugins", "inspect", "local", "--json"]).succeeded().json();
+    let backend = &json["backends"][0];
+    assert_eq!(backend["opened"], false);
+    assert!(backend["cause"].is_string() && backend["next_step"].is_string(), "{backend}");
+}
+
+#[test]
 fn a_folder_without_plugins_tells_how_to_get_one() {
     let sandbox = Sandbox::empty();
     let run = sandbox.storage(&["plugins", "list"]).succeeded();

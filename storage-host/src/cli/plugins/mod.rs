@@ -1,5 +1,7 @@
 //! `storage plugins …`: looks at the libraries that were found, one file per command.
 
+mod doctor;
+mod inspect;
 mod list;
 mod lock;
 mod verify;
@@ -18,6 +20,11 @@ pub(super) enum Plugins {
     /// Writes plugins.lock into every plugin directory: from then on only the libraries that are there now are loaded
     Lock,
     Verify(verify::Verify),
+    Inspect(inspect::Inspect),
+    Doctor(doctor::Doctor),
+    /// Examines one library for `doctor`
+    #[command(name = doctor::EXAMINE, hide = true)]
+    Examine,
 }
 
 impl Plugins {
@@ -26,6 +33,9 @@ impl Plugins {
             Plugins::List => list::run(context),
             Plugins::Lock => lock::run(context),
             Plugins::Verify(command) => command.run(context).await,
+            Plugins::Inspect(command) => command.run(context).await,
+            Plugins::Doctor(command) => command.run(context).await,
+            Plugins::Examine => doctor::examine(context).await,
         }
     }
 }
