@@ -81,6 +81,9 @@ impl ByteStream {
         let Some(first) = self.next().await.transpose()? else {
             return Ok(Bytes::new());
         };
+        if first.len() as u64 > limit_bytes {
+            return Err(too_large());
+        }
         if self.length_bytes == Some(first.len() as u64) {
             // The end is polled all the same, since it may be an error.
             return match self.next().await.transpose()? {

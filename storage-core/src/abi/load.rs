@@ -1,6 +1,10 @@
 //! Loads a plugin library, and says why where it cannot.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+use std::{fs, io};
 
 use abi_stable::StableAbi;
 use abi_stable::abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals};
@@ -152,8 +156,43 @@ fn module_of(header: &LibHeader) -> Result<AbiModule_Ref, LibraryError> {
         .map_err(|error| error.into_library_error::<AbiModule_Ref>())
 }
 
+/// What each file was when it was loaded.
+static LOADED: Mutex<BTreeMap<PathBuf, Identity>> = Mutex::new(BTreeMap::new());
+
+/// Which file lies at a path, and in which state.
+type Identity = (u64, u64, Option<SystemTime>);
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    let metadata = fs::metadata(path)?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&metadata);
+    #[cfg(not(unix))]
+    let number = 0;
+    Ok((number, metadata.len(), metadata.modified().ok()))
+}
+
 /// Opens the library with the system's loader, for its own words where it fails, and leaves it open.
+///
+/// The loader knows a library by its path: where another file has taken the place of a loaded one, it would give
+/// the old code, and the caller would take it for the new.
 fn open_library(path: &Path) -> Result<(), LoadError> {
+    let unreadable = |source| ManifestError::Unreadable { path: path.to_owned(), source };
+    let now = identity(path).map_err(unreadable)?;
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    match loaded.get(path) {
+        Some(then) if *then != now => {
+            let message = "the file was replaced after it was loaded; restart the host to use the new one";
+            return Err(LoadError::Refused { path: path.to_owned(), message: message.to_owned() });
+        }
+        Some(_) => return Ok(()),
+        None => {}
+    }
+    dlopen(path)?;
+    loaded.insert(path.to_owned(), now);
+    Ok(())
+}
+
+fn dlopen(path: &Path) -> Result<(), LoadError> {
     // SAFETY: the file carries our manifest, so that its initialisers are those of a Rust library. Running
     // them is what loading a plugin means.
     match unsafe { libloading::Library::new(path) } {

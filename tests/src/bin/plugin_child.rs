@@ -1,14 +1,17 @@
 //! A process that may die of a plugin: opens a healthy one, then the given one, then uses the healthy one again.
 //!
-//! Arguments: the paths of the healthy plugin and of the other. Prints each stage that was reached, and an error that was answered.
+//! Arguments: the paths of the healthy plugin and of the other, and optionally a key to save a body under that comes
+//! after a moment. Prints each stage that was reached, and an error that was answered.
 #![allow(clippy::print_stdout, reason = "how far it came is told to the test that started this program")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use futures_util::stream;
 use storage_core::abi::{LoadError, load};
-use storage_core::{Backend, ObjectKey, OpenRequest, RetrieveOptions, SaveOptions};
+use storage_core::{Backend, ByteStream, ObjectKey, OpenRequest, RetrieveOptions, SaveOptions};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -19,7 +22,13 @@ async fn main() -> anyhow::Result<()> {
     serves(&healthy, "before").await?;
     println!("loading");
     match try_plugin(&plugin).await {
-        Ok(backend) => serves(&backend, "it").await?,
+        Ok(backend) => match arguments.next() {
+            Some(key) => {
+                let key = ObjectKey::new(key.to_string_lossy())?;
+                println!("saved: {}", backend.save(&key, late_body(), SaveOptions::default()).await.is_ok());
+            }
+            None => serves(&backend, "it").await?,
+        },
         Err(reason) => println!("error: {reason}"),
     }
     serves(&healthy, "after").await?;
@@ -36,6 +45,15 @@ async fn try_plugin(path: &Path) -> Result<Arc<dyn Backend>, String> {
     let backend = module.open(OpenRequest::default()).await.map_err(|error| error.report())?;
     println!("opened");
     Ok(backend)
+}
+
+/// Whoever reads it has to wait, and is woken.
+fn late_body() -> ByteStream {
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok("content".into())
+    };
+    ByteStream::from_stream(Box::pin(stream::once(late)), None)
 }
 
 /// Saves and reads an object.

@@ -1,8 +1,10 @@
-//! Faults before a backend is open: in the library's initialisers, the module loader, the schema and `open`.
+//! Faults that may end the process, tried in a child: in the library's initialisers, the module loader, the schema
+//! and `open`, and in a waker.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -24,9 +26,15 @@ fn on_the_way_to(stage: Stage) -> &'static [&'static str] {
 }
 
 /// A child that uses the memory plugin and one of these.
-fn child(plugin: &std::path::Path) -> Child {
+fn child(plugin: &Path) -> Child {
+    child_that_saves(plugin, None)
+}
+
+/// The same, which saves something under a key.
+fn child_that_saves(plugin: &Path, key: Option<&str>) -> Child {
     Command::new(env!("CARGO_BIN_EXE_plugin_child"))
         .args([&plugin_path("memory"), plugin])
+        .args(key)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -145,4 +153,16 @@ fn the_manifest_of_each_is_read_without_harm() {
             assert_eq!(manifest.variable_prefix, "TORTURE_");
         }
     }
+}
+
+#[test]
+fn a_waker_that_panics_ends_the_process_and_nothing_unwinds_into_the_host() {
+    let folder = folder();
+    let plugin = sound_library(folder.path(), "sound");
+    let (lines, status) = ended(child_that_saves(&plugin, Some("other")));
+    assert_eq!(lines, ["loading", "loaded", "opened", "saved: true", "healthy"]);
+    assert!(status.success());
+    let (lines, status) = ended(child_that_saves(&plugin, Some("waker-panics")));
+    assert_eq!(lines, ["loading", "loaded", "opened"]);
+    assert_eq!(status.signal(), Some(SIGABRT));
 }
