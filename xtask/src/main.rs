@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
 mod dist;
+mod new_plugin;
 mod plugins;
 mod run;
 mod staging;
@@ -32,6 +33,7 @@ struct Args {
 enum Command {
     Run(run::Args),
     BuildPlugins(plugins::Args),
+    NewPlugin(new_plugin::Args),
     Test(test::Args),
     Tidy(tidy::Args),
     Dist(dist::Args),
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().command {
         Command::Run(args) => run::run(&args),
         Command::BuildPlugins(args) => plugins::run(&args),
+        Command::NewPlugin(args) => new_plugin::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Dist(args) => dist::run(&args),

@@ -7,6 +7,7 @@ mod files;
 mod inspection;
 mod keys;
 mod limits;
+mod new_plugin;
 mod sandbox;
 mod serve;
 mod shell;

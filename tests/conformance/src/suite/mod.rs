@@ -109,7 +109,10 @@ impl Case {
         if let Some(missing) = missing.next() {
             return match undeclared::can_be_asked(missing) {
                 true => Plan::Counter(missing),
-                false => Plan::Ignore(format!("{missing:?} is not declared, and nothing is to be refused")),
+                false => Plan::Ignore(format!(
+                    "{} is not declared, and nothing is to be refused",
+                    missing.names().join(", ")
+                )),
             };
         }
         let has_clock = info.extensions.iter().any(|one| one.name == check::ADVANCE_CLOCK);
