@@ -154,8 +154,10 @@ fn a_locked_directory_loads_what_was_locked_and_nothing_else() {
     // Whoever installed them says so.
     let locks = site.storage_json(&["plugins", "lock", "--json"]);
     assert_eq!(locks[0]["plugins"].as_array().map(Vec::len), Some(2));
-    site.loads("probe");
     site.loads("memory");
+    // This process has the former code, and does not pass it off as the new.
+    let refusal = site.refusal("probe");
+    assert!(refusal.next_step.contains("restart the host"), "{refusal}");
 }
 
 #[test]

@@ -38,6 +38,12 @@ pub enum LoadError {
         /// The loader's own words.
         message: String,
     },
+    /// Another file lies where a loaded one was. The process keeps the code that it has loaded.
+    #[error("{} was replaced after it was loaded, and this process keeps what it has loaded", path.display())]
+    Replaced {
+        /// The plugin.
+        path: PathBuf,
+    },
     /// The plugin was built for another version of the boundary.
     #[error(
         "{} was built for the plugin interface {plugin}, and this host has {host}: rebuild {}",
@@ -180,10 +186,7 @@ fn open_library(path: &Path) -> Result<(), LoadError> {
     let now = identity(path).map_err(unreadable)?;
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     match loaded.get(path) {
-        Some(then) if *then != now => {
-            let message = "the file was replaced after it was loaded; restart the host to use the new one";
-            return Err(LoadError::Refused { path: path.to_owned(), message: message.to_owned() });
-        }
+        Some(then) if *then != now => return Err(LoadError::Replaced { path: path.to_owned() }),
         Some(_) => return Ok(()),
         None => {}
     }

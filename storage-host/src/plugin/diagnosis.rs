@@ -257,6 +257,9 @@ impl From<&LoadError> for Diagnosis {
                     format!("build the plugin on this system, or on one that is as old: {}", build(path));
                 Self::new(Code::NotLoadable, cause, next_step).at(path)
             }
+            LoadError::Replaced { path } => {
+                Self::new(Code::NotLoadable, cause, "restart the host to use the new file").at(path)
+            }
             LoadError::AbiMismatch { path, plugin, host, .. } => {
                 let next_step = if plugin > host {
                     "install a newer host, or build the plugin with this host's storage-core".to_owned()
