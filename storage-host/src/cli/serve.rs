@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::context::Context;
 use super::signals;
 use crate::http::{Options, Server};
+use crate::plugin::Watch;
 use crate::service::SimpleStorageService;
 
 /// How often the host looks for what deleted files and unfinished saves left behind.
@@ -37,6 +39,7 @@ async fn serve(
 ) -> anyhow::Result<ExitCode> {
     let config = &context.loaded.config;
     let options = Options { http: config.http.clone(), auth: config.auth.clone(), debug: config.log.debug };
+    let watch = watch_plugins(context);
     let server = Server::bind(options, service.clone()).await?;
     let address = server.local_addr();
     context.output.remark(&format!(
@@ -51,5 +54,19 @@ async fn serve(
     };
     server.run(stop.cancelled_owned()).await;
     janitor.abort();
+    drop(watch);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says in the log what happens in the plugin directories. A service that cannot watch them serves all the same.
+fn watch_plugins(context: &Context) -> Option<AbortOnDropHandle<()>> {
+    let config = &context.loaded.config;
+    let in_use = config.backends.values().map(|backend| backend.backend_type.clone()).collect();
+    match Watch::begin(&config.plugin_dirs, in_use) {
+        Ok(watch) => Some(AbortOnDropHandle::new(tokio::spawn(watch.run()))),
+        Err(error) => {
+            tracing::warn!(%error, "the plugin directories cannot be watched; what is put there shows in `storage plugins list`");
+            None
+        }
+    }
 }

@@ -10,8 +10,10 @@ pub mod doctor;
 mod lock;
 mod registry;
 mod trust;
+mod watch;
 
 pub use diagnosis::{Code, Diagnoses, Diagnosis};
 pub use discovery::{Candidate, SearchedDirectory, Verdict};
 pub use lock::{LockedPlugin, WrittenLock, sha256_of, write_locks};
 pub use registry::{BackendRegistry, PluginInfo, PluginStatus};
+pub use watch::Watch;
