@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use storage_core::{ByteStream, Checksums, ObjectKey, Result, SaveOptions, SaveResult, WriteCondition};
 
@@ -180,8 +179,8 @@ pub(crate) struct ContentWriter {
 }
 
 impl ContentWriter {
-    /// Begins content that must have these digests. Where the length is known room is reserved, so that a
-    /// disk that is too full is noticed before the bytes are sent.
+    /// Begins content that must have these digests. Where the length is known, a disk that is too full for it is
+    /// noticed before the bytes are sent.
     ///
     /// # Errors
     ///
@@ -192,13 +191,9 @@ impl ContentWriter {
         checksums: Checksums,
         length_bytes: Option<u64>,
     ) -> Result<Self> {
-        let mut staged = store.staging()?.create(suffix)?;
+        let staged = store.staging()?.create(suffix)?;
         if let Some(length_bytes) = length_bytes.filter(|length| *length > 0) {
-            match rustix::fs::fallocate(staged.file(), FallocateFlags::KEEP_SIZE, 0, length_bytes) {
-                // Not every file system can.
-                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
-                Err(errno) => return Err(fault("reserve room for the content")(errno)),
-            }
+            ensure_room(store, length_bytes)?;
         }
         Ok(Self { staged, digests: Digests::expecting(checksums), size_bytes: 0 })
     }
@@ -237,6 +232,21 @@ impl ContentWriter {
         store.sync(&staged)?;
         Ok(Content { staged, size_bytes, checksums })
     }
+}
+
+/// Makes sure that the disk has so much room now. None is set aside: what a client merely announces must not take
+/// the room of those who send.
+///
+/// # Errors
+///
+/// `NoSpace`; those of the file system.
+fn ensure_room(store: &Store, length_bytes: u64) -> Result<()> {
+    let disk = rustix::fs::fstatvfs(&store.root).map_err(fault("ask for the room on the disk"))?;
+    // A file system without blocks of its own does not tell its room.
+    if disk.f_blocks > 0 && disk.f_bavail.saturating_mul(disk.f_frsize) < length_bytes {
+        return Err(fault("store the content")(Errno::NOSPC).with_context("needed_bytes", length_bytes));
+    }
+    Ok(())
 }
 
 /// Content that is on the disk but under no key yet.

@@ -1,9 +1,12 @@
 //! Faults of the disk and of what lies on it.
 
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 
+use futures_util::StreamExt;
 use serde_json::json;
 use storage_core::{DeleteOptions, ListOptions};
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -50,6 +53,35 @@ async fn health_tells_the_free_room_and_a_disk_that_is_nearly_full() {
         home.open_with(&[("min_free", "8EiB")]).await.expect("open").health().await.expect("answers");
     assert!(health.problems[0].contains("LOCAL_MIN_FREE"), "{health:?}");
     assert_eq!(home.files(), [""; 0], "the probe is gone");
+}
+
+#[tokio::test]
+async fn a_length_that_is_announced_is_refused_where_there_is_no_room_and_takes_none_where_there_is() {
+    let home = Home::new();
+    let backend = home.open().await;
+    let arrived = Arc::new(Notify::new());
+    let announced = |length_bytes| {
+        let chunks = stream::iter([(); 2]).map(|()| Ok(Bytes::from(vec![7; 1024 * 1024])));
+        let arrived = Arc::clone(&arrived);
+        let rest = stream::once(async move {
+            arrived.notify_one();
+            std::future::pending().await
+        });
+        ByteStream::from_stream(chunks.chain(rest), Some(length_bytes))
+    };
+    let huge = backend.save(&key("huge"), announced(1 << 62), SaveOptions::default()).await;
+    assert_eq!(kind(huge), ErrorKind::NoSpace);
+
+    let free_bytes = async || backend.health().await.expect("healthy").free_bytes.expect("told");
+    let free_before = free_bytes().await;
+    let large = key("large");
+    let mut save = backend.save(&large, announced(free_before / 2), SaveOptions::default());
+    tokio::select! {
+        _ = &mut save => panic!("the rest never comes"),
+        () = arrived.notified() => {}
+    }
+    // Others use the disk too, but not for as much.
+    assert!(free_bytes().await > free_before / 4 * 3);
 }
 
 #[tokio::test]
