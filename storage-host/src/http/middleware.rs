@@ -19,6 +19,7 @@ use super::body::PacedBody;
 use super::error::{Code, Problem, ProblemBody};
 use super::state::HttpState;
 use crate::service::LINK_PATH;
+use crate::telemetry;
 
 /// `X-Request-Id`: the client's where it is sane, and in every answer.
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -53,13 +54,11 @@ pub(super) async fn envelope(State(state): State<HttpState>, request: Request, n
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().clone();
     let name = RequestName { id: request_id.clone(), instance: instance(&request) };
-    // The path itself stays out of the logs: that of a link holds its token, a query may hold names of files.
-    let span = tracing::info_span!(
-        "request",
-        %method,
-        route = route.as_deref().unwrap_or("none"),
-        %request_id,
-        %correlation_id,
+    let span = telemetry::request_span(
+        method.as_str(),
+        route.as_deref().unwrap_or("none"),
+        &request_id,
+        &correlation_id,
     );
     let answered = async {
         let answer = AssertUnwindSafe(answer(&state, request, next, name.clone())).catch_unwind();

@@ -27,9 +27,12 @@ pub fn init(config: &LogConfig) -> Result<bool> {
     Ok(subscriber(config, is_terminal, std::io::stderr)?.try_init().is_ok())
 }
 
-/// The span of one request, at the outside of everything that is done for it.
-pub fn request_span(method: &str, path: &str, request_id: &str, correlation_id: &str) -> Span {
-    tracing::span!(Level::ERROR, "request", method, path, request_id, correlation_id)
+/// The span of one request, at the outside of everything that is done for it. It is of the highest level, so that
+/// even where only errors are logged they say which request they belong to.
+///
+/// Takes the route and not the path: that of a link holds its token, and a query may hold names of files.
+pub fn request_span(method: &str, route: &str, request_id: &str, correlation_id: &str) -> Span {
+    tracing::span!(Level::ERROR, "request", method, route, request_id, correlation_id)
 }
 
 fn subscriber<W>(
@@ -51,7 +54,12 @@ where
     if config.debug && !shows_debug {
         filter = filter.add_directive(own_targets()?);
     }
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        // Where a line cannot be written, on a full disk or after the reader of the log has gone, it is lost. To say
+        // so on standard error would fail as well, with a panic, in whichever thread had something to tell.
+        .log_internal_errors(false);
     Ok(if config.json {
         let builder = builder.json().flatten_event(true).with_current_span(false).with_span_list(true);
         Box::new(builder.finish())

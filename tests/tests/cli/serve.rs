@@ -1,7 +1,8 @@
 //! `storage serve`: from its start to its end, with commands beside it.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Child;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -216,4 +217,28 @@ fn what_kill_leaves_behind_is_repaired() {
     sandbox.storage(&["catalog", "fsck", "--repair", "--age", "0s"]).succeeded();
     let run: Run = sandbox.storage(&["get", &saved, "--user", "ada"]);
     assert_eq!(run.succeeded().stdout, b"acknowledged");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let sandbox = Sandbox::new();
+    let key = sandbox.storage(&["keys", "create", "test"]).succeeded().line();
+    // The log cannot tell which port it is, so that one is chosen here: one that was free a moment ago.
+    let address = TcpListener::bind("127.0.0.1:0").expect("bound").local_addr().expect("an address");
+    let full = File::options().write(true).open("/dev/full").expect("the device");
+    let mut command = sandbox.command(&["serve", "--bind", &address.to_string()]);
+    let child = command.env("LOG_LEVEL", "trace").stderr(full).spawn().expect("it starts");
+    let service = Service { child, address, log: std::thread::spawn(String::new) };
+    while TcpStream::connect(address).is_err() {
+        std::thread::yield_now();
+    }
+    for _ in 0..2 {
+        let saved = service.ask(&format!(
+            "POST /v1/files?filename=a.txt HTTP/1.1\r\nHost: storage\r\nConnection: close\r\nContent-Length: 2\r\n\
+             Authorization: Bearer {key}\r\nX-User-Id: ada\r\n\r\nhi"
+        ));
+        assert!(saved.starts_with("HTTP/1.1 201"), "{saved}");
+    }
+    service.signal(Signal::TERM);
+    assert_eq!(service.ended().0, 0);
 }
