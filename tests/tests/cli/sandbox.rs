@@ -89,6 +89,15 @@ impl Sandbox {
         run(&mut self.command(arguments))
     }
 
+    /// Runs `storage` from a folder of its own, where no plugins lie beside it as they do after a build.
+    pub(crate) fn storage_alone(&self, arguments: &[&str]) -> Run {
+        let built = program("storage");
+        let folder = tempfile::tempdir_in(built.parent().expect("it lies in a folder")).expect("a folder");
+        let alone = folder.path().join("storage");
+        std::fs::hard_link(&built, &alone).expect("it is linked");
+        run(self.program(&alone).args(arguments))
+    }
+
     /// Runs `storage`, which reads this.
     pub(crate) fn storage_reading(&self, arguments: &[&str], input: &[u8]) -> Run {
         let mut command = self.command(arguments);

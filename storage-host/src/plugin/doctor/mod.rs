@@ -1,6 +1,6 @@
 //! Tries a library in a process of its own, so that one that crashes, ends or never comes back harms nobody.
 //!
-//! The parent calls [`supervise`] with a command that starts the program again; the child calls [`examine`]. The child
+//! The parent calls [`supervise()`] with a command that starts the program again; the child calls [`examine()`]. The child
 //! tells each [`Stage`] before it enters it, so that the parent knows where the library was when it took the
 //! process with it. A library that may not be loaded at all ([`super::Verdict::Refused`]) never gets this far.
 
