@@ -94,7 +94,7 @@ impl Sandbox {
         let built = program("storage");
         let folder = tempfile::tempdir_in(built.parent().expect("it lies in a folder")).expect("a folder");
         let alone = folder.path().join("storage");
-        std::fs::hard_link(&built, &alone).expect("it is linked");
+        fs::hard_link(&built, &alone).expect("it is linked");
         run(self.program(&alone).args(arguments))
     }
 
