@@ -8,7 +8,7 @@ use crate::sandbox::{Sandbox, run};
 #[test]
 fn a_new_user_without_anything_is_led_on() {
     let sandbox = Sandbox::empty();
-    let run = sandbox.storage_alone(&["ls", "--user", "ada"]).ended(4);
+    let run = sandbox.storage(&["ls", "--user", "ada"]).ended(4);
     run.tells(&["no plugin", "local", "next step:", "PLUGIN_DIR", "cargo xtask build-plugins local"]);
     assert_eq!(sandbox.names("."), [""; 0], "what cannot work leaves nothing behind");
 }

@@ -80,7 +80,7 @@ fn a_backend_that_does_not_open_is_inspected_as_far_as_it_goes() {
 #[test]
 fn a_folder_without_plugins_tells_how_to_get_one() {
     let sandbox = Sandbox::empty();
-    let run = sandbox.storage_alone(&["plugins", "list"]).succeeded();
+    let run = sandbox.storage(&["plugins", "list"]).succeeded();
     assert!(run.text().contains("cargo xtask build-plugins"), "{}", run.text());
 }
 

@@ -16,6 +16,8 @@ const DOTENV: &str =
 /// The folder. It goes when this is dropped.
 pub(crate) struct Sandbox {
     home: TempDir,
+    /// Where the program lies, away from the plugins that a build may have put beside it.
+    alone: TempDir,
 }
 
 /// A program that ended.
@@ -36,7 +38,10 @@ impl Sandbox {
 
     /// With nothing.
     pub(crate) fn empty() -> Self {
-        Self { home: tempfile::tempdir().expect("a temporary folder") }
+        let built = program("storage");
+        let alone = tempfile::tempdir_in(built.parent().expect("it lies in a folder")).expect("a folder");
+        fs::hard_link(&built, alone.path().join("storage")).expect("it is linked");
+        Self { home: tempfile::tempdir().expect("a temporary folder"), alone }
     }
 
     /// Puts the plugin into `./plugins`, where it is found without being named.
@@ -72,7 +77,7 @@ impl Sandbox {
 
     /// `storage` with these arguments, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.program(&program("storage"));
+        let mut command = self.program(&self.alone.path().join("storage"));
         command.args(arguments);
         command
     }
@@ -87,15 +92,6 @@ impl Sandbox {
     /// Runs `storage` to its end.
     pub(crate) fn storage(&self, arguments: &[&str]) -> Run {
         run(&mut self.command(arguments))
-    }
-
-    /// Runs `storage` from a folder of its own, where no plugins lie beside it as they do after a build.
-    pub(crate) fn storage_alone(&self, arguments: &[&str]) -> Run {
-        let built = program("storage");
-        let folder = tempfile::tempdir_in(built.parent().expect("it lies in a folder")).expect("a folder");
-        let alone = folder.path().join("storage");
-        fs::hard_link(&built, &alone).expect("it is linked");
-        run(self.program(&alone).args(arguments))
     }
 
     /// Runs `storage`, which reads this.
