@@ -8,6 +8,7 @@ pub mod faults;
 pub mod http_host;
 pub mod plugins;
 pub mod rig;
+pub mod servers;
 pub mod skew;
 pub mod target;
 pub mod torture;

@@ -15,7 +15,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new()?);
     let mut trials = Vec::new();
-    for target in targets() {
+    for target in targets().into_iter().filter(|target| may_run(target, &arguments)) {
         let name = format!("{}::opens", target.name());
         // As a task, so that a panic on the way is this target's failure and not the end of the others.
         match runtime.block_on(runtime.spawn(async move { target.open().await })) {
@@ -31,6 +31,13 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// Whether a trial of this target may be among those asked for: one that runs a single trial in a process of
+/// its own, as nextest does, need not open every other backend first.
+fn may_run(target: &Target, arguments: &Arguments) -> bool {
+    let prefix = format!("{}::", target.name());
+    !arguments.exact || arguments.filter.as_ref().is_none_or(|name| name.starts_with(&prefix))
 }
 
 fn targets() -> Vec<Target> {
