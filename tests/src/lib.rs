@@ -12,5 +12,6 @@ pub mod servers;
 pub mod skew;
 pub mod target;
 pub mod torture;
+pub mod waiver;
 
 pub use storage_conformance::fixture;

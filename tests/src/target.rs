@@ -8,6 +8,7 @@ use storage_core::memory::MemoryBackend;
 use storage_core::{Backend, Capabilities, ConfigValues, Error, ErrorKind, Limits, OpenRequest};
 
 use crate::plugins::plugin_path;
+use crate::waiver::Waiver;
 
 /// The reference backend, called directly.
 pub fn memory() -> Target {
@@ -51,6 +52,14 @@ pub fn local() -> Target {
             ("fsync", "false".to_owned()),
         ]
     })
+}
+
+/// The trials of a target that a fault of its server keeps from passing. What the provider itself does right is never
+/// waived for want of capability: the plugin declares what the provider has, and a test of the plugin's requests
+/// shows what the waived trial would.
+pub fn waivers(target: &str) -> &'static [Waiver] {
+    const WAIVERS: &[(&str, &[Waiver])] = &[];
+    WAIVERS.iter().find(|(name, _)| *name == target).map_or(&[], |(_, waivers)| waivers)
 }
 
 /// A plugin that the build made, opened with the values that `configure` gives.
