@@ -10,6 +10,7 @@ use storage_core::ConfigSchema;
 use super::context::Context;
 use super::table::table;
 use crate::config::Setting;
+use crate::manager::StorageManager;
 use crate::plugin::BackendRegistry;
 
 /// Looks at the configuration.
@@ -55,13 +56,7 @@ fn show(context: &Context, registry: &mut BackendRegistry, filter: &str) -> anyh
 }
 
 fn check(context: &Context, registry: &mut BackendRegistry) -> anyhow::Result<ExitCode> {
-    let mut failed = None;
-    let schemas = schemas(context, registry, |problem| failed = failed.take().or(Some(problem)));
-    if let Some(problem) = failed {
-        return Err(problem.into());
-    }
-    let installed = registry.list_available_backends();
-    context.loaded.check(&borrowed(&schemas), &installed)?;
+    StorageManager::check(&context.loaded, registry).map_err(storage_core::Error::from)?;
     context.output.answer(&json!({ "ok": true }), || "the configuration is in order".to_owned())
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::output::Output;
 use crate::config::Loaded;
+use crate::manager::StorageManager;
 use crate::plugin::BackendRegistry;
 use crate::service::{self, Actor, SimpleStorageService, Storage};
 use crate::telemetry;
@@ -22,13 +23,26 @@ pub(super) struct Context {
     pub(super) config_file: Option<PathBuf>,
 }
 
+/// What the command is for, as far as it matters to how it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The service.
+    Serve,
+    /// A look at the configuration, faulty or not.
+    ShowConfiguration,
+    /// A look at plugins, which must not run the code of one only because the configuration is faulty.
+    LookAtPlugins,
+    /// Any other command.
+    Other,
+}
+
 impl Context {
     /// Loads the configuration and sets up the log.
     pub(super) fn load(
         config_file: Option<PathBuf>,
         bind: Option<String>,
         mut output: Output,
-        is_service: bool,
+        purpose: Purpose,
     ) -> storage_core::Result<Self> {
         let mut builder = Storage::builder();
         if let Some(path) = &config_file {
@@ -37,8 +51,22 @@ impl Context {
         if let Some(bind) = bind {
             builder = builder.set("STORAGE_BIND", bind);
         }
-        let loaded = builder.load()?;
+        let loaded = builder.gather()?;
         let mut log = loaded.config.log.clone();
+        if let Err(faults) = loaded.require_sound() {
+            match purpose {
+                // It is the way to find out where the faulty values come from.
+                Purpose::ShowConfiguration => COMMAND_LEVEL.clone_into(&mut log.level),
+                Purpose::LookAtPlugins => return Err(faults),
+                Purpose::Serve | Purpose::Other => {
+                    // One run tells all that is to be mended, the settings of plugins included.
+                    let mut registry = BackendRegistry::discover(&loaded.config.plugin_dirs);
+                    StorageManager::check(&loaded, &mut registry)?;
+                    return Err(faults);
+                }
+            }
+        }
+        let is_service = purpose == Purpose::Serve;
         // What `.env` says is meant for the service that runs beside; who types a command says it in its environment.
         if !is_service && log.level == SERVICE_LEVEL && !is_from_environment(&loaded, "log.level") {
             COMMAND_LEVEL.clone_into(&mut log.level);

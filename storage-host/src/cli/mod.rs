@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use context::Context;
+use context::{Context, Purpose};
 use output::Output;
 
 /// One API over any storage provider: save, retrieve, delete, get a download link.
@@ -135,7 +135,6 @@ fn not_understood(error: &clap::Error) -> ExitCode {
 }
 
 async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
-    let is_service = matches!(cli.command, Command::Serve(_));
     if let Command::Completions { shell } = cli.command {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "storage", &mut script);
@@ -143,7 +142,13 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let bind = if let Command::Serve(serve) = &cli.command { serve.bind.clone() } else { None };
-    let context = Context::load(cli.config, bind, output, is_service)?;
+    let purpose = match cli.command {
+        Command::Serve(_) => Purpose::Serve,
+        Command::Plugins(_) => Purpose::LookAtPlugins,
+        Command::Config(config::Config::Show { .. }) => Purpose::ShowConfiguration,
+        _ => Purpose::Other,
+    };
+    let context = Context::load(cli.config, bind, output, purpose)?;
     match cli.command {
         Command::Serve(command) => command.run(&context).await,
         Command::Put(command) => command.run(&context).await,

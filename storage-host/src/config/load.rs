@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use storage_core::config::faults_to_error;
+use storage_core::config::{ConfigFault, faults_to_error};
 use storage_core::{ConfigReader, ConfigSchema, ConfigValues, Error, ErrorKind, Result};
 
 use super::backends::Backends;
@@ -69,6 +69,8 @@ pub struct Loaded {
     pub(super) host_values: ConfigValues,
     pub(super) backends: Backends,
     foreign: Foreign,
+    /// What is wrong with the host's own settings. While anything is, `config` holds defaults in places.
+    faults: Vec<ConfigFault>,
 }
 
 impl Config {
@@ -78,8 +80,17 @@ impl Config {
     ///
     /// `ConfigInvalid` with every fault that can be known before plugins are: files that cannot be read or are
     /// malformed, keys and variables that are near misses, values of another form.
-    #[allow(clippy::needless_pass_by_value, reason = "the environment is taken over, not looked at")]
     pub fn load(options: LoadOptions) -> Result<Loaded> {
+        let loaded = Self::gather(options);
+        loaded.require_sound()?;
+        Ok(loaded)
+    }
+
+    /// The same for a caller that goes on to load plugins, so that their settings' faults are told together with
+    /// the host's: [`Loaded::check`] tells all. Until it or [`Loaded::require_sound`] passes, nothing may be done
+    /// by this configuration but to look for plugins.
+    #[allow(clippy::needless_pass_by_value, reason = "the environment is taken over, not looked at")]
+    pub(crate) fn gather(options: LoadOptions) -> Loaded {
         let mut faults = Vec::new();
         let dotenv = dotenv::read(&options.directory.join(".env"), &options.environment, &mut faults);
         let sources = Sources::new(&options, dotenv);
@@ -100,14 +111,20 @@ impl Config {
         faults.extend(reader.into_faults());
         let foreign = Foreign::parse(&host_values, &mut faults);
         faults.extend(variables::misspelt_host_variables(&sources, &foreign));
-        if !faults.is_empty() {
-            return Err(faults_to_error("the service", &faults));
-        }
-        Ok(Loaded { config, sources, host_values, backends, foreign })
+        Loaded { config, sources, host_values, backends, foreign, faults }
     }
 }
 
 impl Loaded {
+    /// Refuses the configuration if anything is wrong with the host's own settings.
+    ///
+    /// # Errors
+    ///
+    /// `ConfigInvalid` with every fault that can be known before plugins are.
+    pub(crate) fn require_sound(&self) -> Result<()> {
+        none_or_error(&self.faults)
+    }
+
     /// The values of a backend, each with its origin, as the plugin's `open` is given them.
     ///
     /// For a backend that has a name of its own: its own variables (`STORAGE_BACKENDS__NAME__KEY`), then its
@@ -121,8 +138,8 @@ impl Loaded {
         self.backends.values(name, schema, &self.sources)
     }
 
-    /// The check that needs the plugins' schemas: every value of every backend, and every variable that nobody
-    /// knows. `schemas` are those of the configured backends, by backend type; `installed_types` are the types of
+    /// The whole check, which needs the plugins' schemas: the host's own settings, every value of every backend,
+    /// and every variable that nobody knows. `schemas` are those of the configured backends, by backend type; `installed_types` are the types of
     /// all plugins that were found, whose variables may stay in `.env` while they are not in use.
     ///
     /// Backends whose type has no schema here are left out, since the fault of their plugin is told elsewhere.
@@ -131,9 +148,13 @@ impl Loaded {
     ///
     /// `ConfigInvalid` with every fault.
     pub fn check(&self, schemas: &[(&str, &ConfigSchema)], installed_types: &[&str]) -> Result<()> {
-        let mut faults = self.backends.check(schemas, &self.sources);
-        faults.extend(variables::unknown(&self.sources, schemas, installed_types, &self.foreign));
-        if faults.is_empty() { Ok(()) } else { Err(faults_to_error("the service", &faults)) }
+        let mut faults = self.faults.clone();
+        faults.extend(self.backends.check(schemas, &self.sources));
+        let unknown = variables::unknown(&self.sources, schemas, installed_types, &self.foreign);
+        // A misspelt variable of the host is one of the host's own faults already.
+        faults
+            .extend(unknown.into_iter().filter(|fault| self.faults.iter().all(|told| told.key != fault.key)));
+        none_or_error(&faults)
     }
 
     /// Every setting with its value and where the value came from; secrets are masked.
@@ -141,6 +162,10 @@ impl Loaded {
     pub fn describe(&self, schemas: &[(&str, &ConfigSchema)]) -> Vec<Setting> {
         describe::settings(self, schemas)
     }
+}
+
+fn none_or_error(faults: &[ConfigFault]) -> Result<()> {
+    if faults.is_empty() { Ok(()) } else { Err(faults_to_error("the service", faults)) }
 }
 
 /// The configuration file and, if it was named rather than looked for, by what.

@@ -1,8 +1,8 @@
 //! The host's configuration: what it is. How it is found is the business of the loader beside it.
 //!
 //! Precedence, lowest first: defaults, `storage.toml`, `.env`, the environment, what the command line or the
-//! embedding program says. Checking has two phases: [`Config::load`] tells every fault in the host's own settings;
-//! [`Loaded::check`] tells, once plugins have declared theirs, every fault in the rest.
+//! embedding program says. Checking has two phases: [`Config::load`] tells every fault in the host's own settings,
+//! for those who load no plugins; [`Loaded::check`] tells, once plugins have declared theirs, every fault there is.
 
 mod backends;
 mod describe;

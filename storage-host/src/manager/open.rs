@@ -34,6 +34,10 @@ impl StorageManager {
         let mut faults = Vec::new();
         let modules = load_plugins(loaded, registry, &mut faults);
         check_values(loaded, registry, &modules, &mut faults);
+        if loaded.require_sound().is_err() {
+            // How long to wait for a provider is among what is not known now.
+            return Err(Diagnoses::new(faults));
+        }
         let attempts = openings(loaded, &modules).into_iter().map(|opening| async {
             let opened = opening.open().await;
             (opening, opened)
@@ -76,6 +80,18 @@ impl StorageManager {
         faults.extend(waiting.into_iter().map(|(.., diagnosis)| diagnosis));
         close_all(&backends).await;
         Err(Diagnoses::new(faults))
+    }
+
+    /// Loads the plugins that the configuration names and checks the whole configuration. Opens nothing.
+    ///
+    /// # Errors
+    ///
+    /// Every diagnosis of every plugin, and every fault of the configuration.
+    pub fn check(loaded: &Loaded, registry: &mut BackendRegistry) -> Result<(), Diagnoses> {
+        let mut faults = Vec::new();
+        let modules = load_plugins(loaded, registry, &mut faults);
+        check_values(loaded, registry, &modules, &mut faults);
+        if faults.is_empty() { Ok(()) } else { Err(Diagnoses::new(faults)) }
     }
 }
 

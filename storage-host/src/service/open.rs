@@ -79,13 +79,22 @@ impl StorageBuilder {
     ///
     /// `ConfigInvalid`, with every fault that can be known before plugins are.
     pub fn load(self) -> Result<Loaded> {
+        Config::load(self.options()?)
+    }
+
+    /// Loads the configuration for a caller that goes on to load plugins: see [`Config::gather`].
+    pub(crate) fn gather(self) -> Result<Loaded> {
+        Ok(Config::gather(self.options()?))
+    }
+
+    fn options(self) -> Result<LoadOptions> {
         let mut options = LoadOptions::from_process()?;
         options.config_file = self.config_file.or(options.config_file);
         options.directory = self.directory.unwrap_or(options.directory);
         for (variable, value) in self.overrides {
             options.overrides.set(variable, value, "the program");
         }
-        Config::load(options)
+        Ok(options)
     }
 
     /// Loads the configuration, the plugins that it names and the catalog, and opens every backend.
@@ -95,7 +104,7 @@ impl StorageBuilder {
     /// `ConfigInvalid` with every fault at once; `PluginLoad`, with code, cause and next step; why a backend or the
     /// catalog could not be opened.
     pub async fn open(self) -> Result<SimpleStorageService> {
-        open(&self.load()?).await
+        open(&self.gather()?).await
     }
 }
 

@@ -58,6 +58,35 @@ fn every_fault_of_the_configuration_is_told_at_once() {
 }
 
 #[test]
+fn faults_of_the_host_and_of_plugins_are_told_together() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        ".env",
+        "PRIMARY_BACKEND=local\nSTORAGE_BNID=127.0.0.1:0\nSTORAGE_CALL_TIMEOUT=soon\nLOCAL_FSYNC=maybe\nLOCAL_STORAG_PATH=./x\n",
+    );
+    for arguments in [&["ls", "--user", "ada"][..], &["config", "check"], &["serve"]] {
+        let run = sandbox.storage(arguments).ended(4);
+        let run = run.tells(&["4 faults", "STORAGE_BNID", "STORAGE_BIND", "STORAGE_CALL_TIMEOUT", "soon"]);
+        run.tells(&["LOCAL_FSYNC", "maybe", "LOCAL_STORAG_PATH", "LOCAL_STORAGE_PATH", ".env line 4"]);
+    }
+    // Looking at plugins runs none of their code, so it knows the host's faults alone.
+    let looked = sandbox.storage(&["plugins", "list"]).ended(4);
+    looked.tells(&["2 faults", "STORAGE_BNID", "STORAGE_CALL_TIMEOUT"]);
+    // What the advice names works while the configuration is faulty.
+    let shown = sandbox.storage(&["config", "show", "calls.timeout"]).succeeded().stdout;
+    let shown = String::from_utf8(shown).expect("text");
+    assert!(shown.contains("soon") && shown.contains(".env line 3"), "{shown}");
+    assert_eq!(sandbox.names("."), [".env", "plugins"], "what cannot work leaves nothing behind");
+}
+
+#[test]
+fn a_plugin_that_is_missing_is_told_with_the_faults_of_the_host() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".env", "PRIMARY_BACKEND=loca\nSTORAGE_CALL_TIMEOUT=soon\n");
+    sandbox.storage(&["ls", "--user", "ada"]).ended(4).tells(&["plugin_not_found", "local", "soon"]);
+}
+
+#[test]
 fn a_malformed_dotenv_is_told_with_its_line() {
     let sandbox = Sandbox::new();
     sandbox.write(".env", "PRIMARY_BACKEND=local\nthis is no assignment\n");
