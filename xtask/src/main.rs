@@ -9,6 +9,7 @@ mod dist;
 mod new_plugin;
 mod plugins;
 mod run;
+mod servers;
 mod staging;
 mod test;
 mod tidy;
@@ -34,6 +35,7 @@ enum Command {
     Run(run::Args),
     BuildPlugins(plugins::Args),
     NewPlugin(new_plugin::Args),
+    Servers(servers::Args),
     Test(test::Args),
     Tidy(tidy::Args),
     Dist(dist::Args),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::BuildPlugins(args) => plugins::run(&args),
         Command::NewPlugin(args) => new_plugin::run(&args),
+        Command::Servers(args) => servers::run(args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Dist(args) => dist::run(&args),
