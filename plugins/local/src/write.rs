@@ -25,7 +25,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 
 /// A batch of this size need not become larger: where the body is slow it is written after [`PATIENCE`], so that
 /// a thousand slow bodies hold a thousand times this and not a thousand times [`BATCH_BYTES`].
-const SLOW_BATCH_BYTES: usize = 64 * 1024;
+const SLOW_BATCH_BYTES: usize = 16 * 1024;
 
 /// How long a batch that could be written waits to become larger.
 const PATIENCE: Duration = Duration::from_millis(50);

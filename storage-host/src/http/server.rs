@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use storage_core::{Error, ErrorKind, Result};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
@@ -34,6 +34,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 const MAX_FRAME_BYTES: u32 = 256 * 1024;
 const MAX_CONCURRENT_STREAMS: u32 = 128;
 const MAX_HTTP2_HEADER_BYTES: u32 = 64 * 1024;
+/// How many connections may wait to be accepted; the system may allow less (`net.core.somaxconn`). With the usual
+/// 1,024 a burst of a thousand clients saw some of them reset.
+const BACKLOG: u32 = 4096;
 /// The pause after a connection could not be accepted, which mostly means that file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -79,7 +82,7 @@ impl Server {
                 .with_context("next_step", next_step)
                 .with_source(error)
         };
-        let listener = TcpListener::bind(bind).await.map_err(cannot)?;
+        let listener = listen(bind).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         Ok(Self { listener, address, state })
     }
@@ -117,6 +120,16 @@ impl Server {
         state.drain();
         connections.drain(http.drain_timeout).await;
     }
+}
+
+/// A socket that listens, with the usual options of a server: a restarted one need not wait for old connections.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // On Windows the option would let another program take the port over.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The connections under way.

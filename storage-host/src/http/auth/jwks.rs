@@ -70,6 +70,12 @@ impl KeySet {
         if !matches!(parsed.scheme(), "http" | "https") {
             return Err(invalid("is not an http or https URL"));
         }
+        if parsed.scheme() == "http" && !is_loopback(&parsed) {
+            tracing::warn!(
+                "AUTH_JWKS_URL is fetched in clear text from another machine: \
+                 who can alter the answer on its way can log in as anybody; use https"
+            );
+        }
         // An error only says that the process has chosen a provider before: then that one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
@@ -114,6 +120,12 @@ impl KeySet {
             }
         }
     }
+}
+
+/// Whether the host of a URL is this machine.
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
 impl Inner {
