@@ -7,6 +7,7 @@ pub mod examples;
 pub mod faults;
 pub mod http_host;
 pub mod plugins;
+pub mod proxy;
 pub mod rig;
 pub mod servers;
 pub mod skew;
