@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use storage_core::memory::MemoryBackend;
 use storage_core::{Backend, ListOptions};
-use storage_host::catalog::{Catalog, CatalogOptions, Quota, SqliteCatalog, UserId};
+use storage_host::catalog::{Catalog, CatalogOptions, KeyScope, Quota, SqliteCatalog, UserId};
 use storage_host::config::{AuthConfig, HttpConfig, LinkConfig, LinkMode};
 use storage_host::http::auth::service_key;
 use storage_host::http::{Options, Server};
@@ -85,7 +85,7 @@ impl HttpHost {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let options = CatalogOptions { default_quota: setup.quota, ..CatalogOptions::default() };
         let catalog = SqliteCatalog::open(directory.path().join("catalog.db"), options).expect("a catalog");
-        let (key, record) = service_key::generate("tests");
+        let (key, record) = service_key::generate("tests", KeyScope::Files);
         catalog.add_service_key(record).await.expect("a key");
         let manager = StorageManager::from_backends("memory", [("memory".to_owned(), setup.backend.clone())])
             .expect("a manager");

@@ -1,7 +1,9 @@
-//! Finds the plugins that the build put beside the running test.
+//! Finds the plugins and programs that the build put beside the running test.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 /// The library of the plugin that the package `storage-fixture-NAME` (else `storage-backend-NAME`) builds.
 ///
@@ -24,4 +26,61 @@ pub fn plugin_path(name: &str) -> PathBuf {
             executable.display()
         )
     })
+}
+
+/// A program that the build made: `storage`, `xtask`, `examples/NAME`.
+///
+/// # Panics
+///
+/// If it was not built, saying which command builds it.
+pub fn program_path(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the running test has a path");
+    // A test runs from `target/PROFILE/deps`.
+    let path = test.ancestors().nth(2).expect("a target folder").join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: build it with `cargo build --workspace --bins --examples`",
+        path.display()
+    );
+    path
+}
+
+/// `storage` in a folder of its own, away from the plugins that a build may have put beside it.
+pub struct LoneProgram {
+    folder: TempDir,
+}
+
+impl LoneProgram {
+    /// Puts it there. The folder goes when this is dropped.
+    ///
+    /// # Panics
+    ///
+    /// As [`program_path`], and if the folder cannot be made.
+    pub fn storage() -> Self {
+        let built = program_path("storage");
+        let folder = tempfile::tempdir_in(built.parent().expect("it lies in a folder")).expect("a folder");
+        let program = Self { folder };
+        std::fs::hard_link(&built, program.path()).expect("it is linked");
+        program
+    }
+
+    /// The program.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("storage")
+    }
+}
+
+/// Puts a library where a host looks for it, as an installer does: whole, or not at all; and so that only its owner may
+/// write it.
+///
+/// # Panics
+///
+/// If it cannot be written.
+#[cfg(unix)]
+pub fn install(library: &[u8], path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let temporary = path.with_file_name(format!(".{}", path.file_name().expect("a name").display()));
+    std::fs::write(&temporary, library).expect("written");
+    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    std::fs::rename(&temporary, path).expect("renamed");
 }

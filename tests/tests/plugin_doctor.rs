@@ -9,7 +9,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use storage_tests::plugins::plugin_path;
+use storage_tests::plugins::{LoneProgram, plugin_path};
 use storage_tests::torture::{Fault, Stage, library, sound_library};
 use tempfile::TempDir;
 
@@ -17,11 +17,11 @@ use tempfile::TempDir;
 const PATIENCE: &str = "2s";
 
 /// A folder with `plugins/` in it, and the local disk configured.
-struct Site(TempDir);
+struct Site(TempDir, LoneProgram);
 
 impl Site {
     fn new() -> Self {
-        let site = Self(tempfile::tempdir().expect("a temporary folder"));
+        let site = Self(tempfile::tempdir().expect("a temporary folder"), LoneProgram::storage());
         fs::create_dir(site.plugins()).expect("a folder");
         fs::set_permissions(site.plugins(), fs::Permissions::from_mode(0o755)).expect("permissions");
         site
@@ -44,9 +44,7 @@ impl Site {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let test = std::env::current_exe().expect("the running test has a path");
-        let program = test.ancestors().nth(2).expect("a target folder").join("storage");
-        let mut command = Command::new(program);
+        let mut command = Command::new(self.1.path());
         command.args(["plugins", "doctor"]).args(arguments).current_dir(self.0.path()).env_clear();
         command.env("LOCAL_FSYNC", "false").stdin(Stdio::null());
         command

@@ -60,7 +60,7 @@ impl Site {
     /// Opens what this `storage.toml` and these variables configure.
     async fn open(&self, toml: &str, variables: &[(&str, &str)]) -> Result<StorageManager, Diagnoses> {
         let loaded = self.configure(toml, variables);
-        StorageManager::open(&loaded, &mut BackendRegistry::discover(&loaded.config.plugin_dirs)).await
+        StorageManager::open(&loaded, BackendRegistry::discover(&loaded.config.plugin_dirs)).await
     }
 
     fn configure(&self, toml: &str, variables: &[(&str, &str)]) -> Loaded {

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use storage_host::plugin::{BackendRegistry, Code, Diagnosis};
-use storage_tests::plugins::plugin_path;
+use storage_tests::plugins::{LoneProgram, plugin_path};
 use tempfile::TempDir;
 
 /// A folder with `plugins/` in it, where a host may run.
@@ -52,15 +52,11 @@ impl Site {
     }
 
     fn storage(&self, arguments: &[&str]) -> Output {
-        let test = std::env::current_exe().expect("the running test has a path");
-        let built = test.ancestors().nth(2).expect("a target folder").join("storage");
         // Away from the plugins that a build may have put beside it: they are not to be locked.
-        let alone = tempfile::tempdir_in(built.parent().expect("a folder")).expect("a folder");
-        let program = alone.path().join("storage");
-        fs::hard_link(&built, &program).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
-        let mut command = Command::new(&program);
+        let program = LoneProgram::storage();
+        let mut command = Command::new(program.path());
         command.args(arguments).current_dir(self.0.path()).env_clear().env("PLUGIN_DIR", "plugins");
-        command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+        command.output().expect("the program starts")
     }
 
     fn storage_json(&self, arguments: &[&str]) -> Value {

@@ -177,6 +177,12 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((number, metadata.len(), metadata.modified().ok()))
 }
 
+/// Whether another file lies where one was loaded from, or none does.
+pub fn was_replaced(path: &Path) -> bool {
+    let loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    loaded.get(path).is_some_and(|then| identity(path).ok() != Some(*then))
+}
+
 /// Opens the library with the system's loader, for its own words where it fails, and leaves it open.
 ///
 /// The loader knows a library by its path: where another file has taken the place of a loaded one, it would give

@@ -52,5 +52,5 @@ mod stream;
 mod value;
 
 pub use import::PluginModule;
-pub use load::{LoadError, LoadStage, load, load_watched};
+pub use load::{LoadError, LoadStage, load, load_watched, was_replaced};
 pub use manifest::{AbiVersion, Manifest, ManifestError, read_manifest};

@@ -16,8 +16,8 @@ use storage_core::{Error, ErrorKind, Result};
 
 pub use ids::{FileId, FileVersionId, UserId};
 pub use record::{
-    AuditEntry, Base, FilePage, FileQuery, FileRecord, Garbage, LinkKeyRecord, NewVersion, Placement, Quota,
-    ReservationId, ServiceKeyRecord, Sha256, SortBy, Totals, Usage, VersionRecord,
+    AuditEntry, Base, FilePage, FileQuery, FileRecord, Garbage, KeyScope, LinkKeyRecord, NewVersion,
+    Placement, Quota, ReservationId, ServiceKeyRecord, Sha256, SortBy, Totals, Usage, VersionRecord,
 };
 pub use sqlite::{SqliteCatalog, SqliteStats};
 

@@ -216,6 +216,26 @@ pub struct AuditEntry {
     pub remote: Option<String>,
 }
 
+/// What a service key is good for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyScope {
+    /// Files of any user, and nothing else.
+    #[default]
+    Files,
+    /// The service itself (which backends there are and where new files go), and nobody's files.
+    Admin,
+}
+
+impl KeyScope {
+    /// The name that records and answers have.
+    pub const fn name(self) -> &'static str {
+        match self {
+            KeyScope::Files => "files",
+            KeyScope::Admin => "admin",
+        }
+    }
+}
+
 /// A service key as it is kept: never the key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceKeyRecord {
@@ -225,6 +245,8 @@ pub struct ServiceKeyRecord {
     pub name: String,
     /// SHA-256 of the secret part, which is random and 256 bits long.
     pub secret_sha256: Sha256,
+    /// What it is good for.
+    pub scope: KeyScope,
     /// When it was made.
     pub created_at: SystemTime,
     /// When it was revoked.

@@ -1,17 +1,22 @@
-//! `storage backends list | test`.
+//! `storage backends list | test`, and `open | close | switch` on the service that runs.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use serde_json::json;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use serde_json::{Value, json};
 
+use super::arguments::pair;
 use super::context::Context;
 use super::exit;
+use super::remote::Remote;
 use super::table::table;
 use crate::manager::{BackendStatus, Probe};
 use crate::service::SimpleStorageService;
 
-/// Looks at the configured backends.
+/// Looks at the configured backends, and opens, closes and switches those of the running service.
 #[derive(Debug, Subcommand)]
 pub(super) enum Backends {
     /// Lists the configured backends
@@ -21,17 +26,73 @@ pub(super) enum Backends {
         /// The backend; all of them where absent
         name: Option<String>,
     },
+    /// Opens a further backend in the running service, until that ends
+    Open {
+        /// Its name
+        name: String,
+        /// The backend type, whose plugin may have been put into the plugin directory meanwhile
+        #[arg(value_name = "TYPE")]
+        backend_type: String,
+        /// Sets a key of its configuration. Others see arguments: a backend with secrets belongs into the
+        /// configuration, which `storage reload` reads
+        #[arg(long = "set", value_name = "KEY=VALUE", value_parser = pair)]
+        settings: Vec<(String, String)>,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Closes a backend of the running service; its files cannot be read until it is opened again
+    Close {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Lets new files of the running service go to another of its backends, until it ends or reads its configuration
+    Switch {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        remote: Remote,
+    },
 }
 
 impl Backends {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
-        context
-            .with_service(async |service| match self {
-                Backends::List => list(context, service),
-                Backends::Test { name } => test(context, service, name).await,
-            })
-            .await
+        match self {
+            Backends::List => context.with_service(async |service| list(context, service)).await,
+            Backends::Test { name } => {
+                context.with_service(async |service| test(context, service, name).await).await
+            }
+            Backends::Open { name, backend_type, settings, remote } => {
+                let settings: BTreeMap<_, _> = settings.into_iter().collect();
+                let body = json!({ "name": name, "type": backend_type, "settings": settings });
+                let call = remote.call(context, Method::POST, "/v1/admin/backends", Some(&body));
+                changed(context, &call.await?)
+            }
+            Backends::Close { name, remote } => {
+                let path = format!("/v1/admin/backends/{}", utf8_percent_encode(&name, NON_ALPHANUMERIC));
+                changed(context, &remote.call(context, Method::DELETE, &path, None).await?)
+            }
+            Backends::Switch { name, remote } => {
+                let body = json!({ "backend": name });
+                let call = remote.call(context, Method::PUT, "/v1/admin/primary", Some(&body));
+                changed(context, &call.await?)
+            }
+        }
     }
+}
+
+/// Tells which backends the running service has now.
+fn changed(context: &Context, answer: &Value) -> anyhow::Result<ExitCode> {
+    let row = |(name, backend): (&String, &Value)| {
+        let text = |member: &str| backend[member].as_str().unwrap_or_default().to_owned();
+        let primary = if backend["is_primary"] == true { "primary" } else { "" };
+        [name.clone(), text("type"), text("status"), primary.to_owned()]
+    };
+    context.output.answer(answer, || {
+        let backends = answer["backends"].as_object();
+        table(["NAME", "TYPE", "STATUS", ""], backends.into_iter().flatten().map(row))
+    })
 }
 
 fn list(context: &Context, service: &SimpleStorageService) -> anyhow::Result<ExitCode> {

@@ -11,7 +11,7 @@ use storage_core::{Error, ErrorKind};
 use super::arguments::duration;
 use super::context::Context;
 use super::table::{moment, table};
-use crate::catalog::{Catalog, ServiceKeyRecord};
+use crate::catalog::{Catalog, KeyScope, ServiceKeyRecord};
 use crate::http::auth::service_key;
 
 /// Manages the keys that applications call the service with, and those that sign links.
@@ -21,6 +21,9 @@ pub(super) enum Keys {
     Create {
         /// What it is called: the application that will use it
         name: String,
+        /// It is for administration (`storage backends open`, `storage reload`), and for nobody's files
+        #[arg(long)]
+        admin: bool,
     },
     /// Lists service keys
     List,
@@ -45,9 +48,15 @@ impl Keys {
     async fn work(self, catalog: &dyn Catalog, context: &Context) -> anyhow::Result<ExitCode> {
         let output = context.output;
         match self {
-            Keys::Create { name } => {
-                let (token, record) = service_key::generate(name);
-                let value = json!({ "id": record.id, "name": record.name, "key": token.expose_secret() });
+            Keys::Create { name, admin } => {
+                let scope = if admin { KeyScope::Admin } else { KeyScope::Files };
+                let (token, record) = service_key::generate(name, scope);
+                let value = json!({
+                    "id": record.id,
+                    "name": record.name,
+                    "scope": scope.name(),
+                    "key": token.expose_secret(),
+                });
                 let name = record.name.clone();
                 catalog.add_service_key(record).await.map_err(|error| match error.kind() {
                     ErrorKind::AlreadyExists => error.with_context(
@@ -100,6 +109,7 @@ fn value(key: &ServiceKeyRecord) -> serde_json::Value {
     json!({
         "id": key.id,
         "name": key.name,
+        "scope": key.scope.name(),
         "created_at": moment(key.created_at),
         "revoked_at": key.revoked_at.map(moment),
     })
@@ -108,7 +118,7 @@ fn value(key: &ServiceKeyRecord) -> serde_json::Value {
 fn text(keys: &[ServiceKeyRecord]) -> String {
     let row = |key: &ServiceKeyRecord| {
         let state = key.revoked_at.map_or_else(|| "valid".to_owned(), |at| format!("revoked {}", moment(at)));
-        [key.id.clone(), key.name.clone(), moment(key.created_at), state]
+        [key.id.clone(), key.name.clone(), key.scope.name().to_owned(), moment(key.created_at), state]
     };
-    table(["ID", "NAME", "CREATED", "STATE"], keys.iter().map(row))
+    table(["ID", "NAME", "FOR", "CREATED", "STATE"], keys.iter().map(row))
 }

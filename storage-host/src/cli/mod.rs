@@ -14,6 +14,8 @@ mod keys;
 mod local;
 mod output;
 mod plugins;
+mod reload;
+mod remote;
 mod self_test;
 mod serve;
 mod signals;
@@ -74,9 +76,11 @@ enum Command {
     /// Looks at the plugins that were found, and verifies plugins
     #[command(subcommand)]
     Plugins(plugins::Plugins),
-    /// Looks at the configured backends
+    /// Looks at the configured backends, and opens, closes and switches those of the running service
     #[command(subcommand)]
     Backends(backends::Backends),
+    /// Lets the running service read its configuration again
+    Reload(reload::Reload),
     /// Tries a configured backend step by step: saves, reads, lists and deletes an object of its own
     Test(self_test::Test),
     /// Checks, repairs and rebuilds the catalog, and reads its audit log
@@ -161,6 +165,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Usage(command) => command.run(&context).await,
         Command::Plugins(command) => command.run(&context).await,
         Command::Backends(command) => command.run(&context).await,
+        Command::Reload(command) => command.run(&context).await,
         Command::Test(command) => command.run(&context).await,
         Command::Catalog(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context),

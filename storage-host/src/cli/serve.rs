@@ -4,12 +4,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::Context;
 use super::signals;
 use crate::http::{Options, Server};
+use crate::manager::Reloaded;
 use crate::plugin::Watch;
 use crate::service::SimpleStorageService;
 
@@ -28,7 +30,8 @@ impl Serve {
     pub(super) async fn run(self, context: &Context) -> anyhow::Result<ExitCode> {
         // Before anything else, so that a signal during the start is not lost.
         let stop = signals::on_first()?;
-        context.with_service(async |service| serve(service, context, stop).await).await
+        let reload = signals::of_reload()?;
+        context.with_service(async |service| serve(service, context, stop, reload).await).await
     }
 }
 
@@ -36,10 +39,12 @@ async fn serve(
     service: &SimpleStorageService,
     context: &Context,
     stop: CancellationToken,
+    reload: Signal,
 ) -> anyhow::Result<ExitCode> {
     let config = &context.loaded.config;
     let options = Options { http: config.http.clone(), auth: config.auth.clone(), debug: config.log.debug };
-    let watch = watch_plugins(context);
+    let watch = watch_plugins(context, service);
+    let reloading = AbortOnDropHandle::new(tokio::spawn(reload_on(reload, service.clone())));
     let server = Server::bind(options, service.clone()).await?;
     let address = server.local_addr();
     context.output.remark(&format!(
@@ -54,15 +59,41 @@ async fn serve(
     };
     server.run(stop.cancelled_owned()).await;
     janitor.abort();
-    drop(watch);
+    drop((watch, reloading));
     Ok(ExitCode::SUCCESS)
 }
 
+/// Reads the configuration again whenever the signal comes. One that is at fault is told, and changes nothing.
+async fn reload_on(mut signal: Signal, service: SimpleStorageService) {
+    while signal.recv().await.is_some() {
+        tracing::info!(signal = "SIGHUP", "told to read the configuration again");
+        match service.manager().reload().await {
+            Ok(done) => {
+                let Reloaded { primary, opened, waiting, not_configured, after_restart } = done;
+                tracing::info!(
+                    primary,
+                    ?opened,
+                    ?waiting,
+                    ?not_configured,
+                    ?after_restart,
+                    "the configuration was read again"
+                );
+            }
+            Err(error) => {
+                tracing::error!(error = %error.report(), "the new configuration cannot be used: everything goes on as before")
+            }
+        }
+    }
+}
+
 /// Says in the log what happens in the plugin directories. A service that cannot watch them serves all the same.
-fn watch_plugins(context: &Context) -> Option<AbortOnDropHandle<()>> {
-    let config = &context.loaded.config;
-    let in_use = config.backends.values().map(|backend| backend.backend_type.clone()).collect();
-    match Watch::begin(&config.plugin_dirs, in_use) {
+fn watch_plugins(context: &Context, service: &SimpleStorageService) -> Option<AbortOnDropHandle<()>> {
+    let service = service.clone();
+    let in_use = move || {
+        let backends = service.manager().list_backends();
+        backends.into_values().map(|backend| backend.info.backend_type.clone()).collect()
+    };
+    match Watch::begin(&context.loaded.config.plugin_dirs, in_use) {
         Ok(watch) => Some(AbortOnDropHandle::new(tokio::spawn(watch.run()))),
         Err(error) => {
             tracing::warn!(%error, "the plugin directories cannot be watched; what is put there shows in `storage plugins list`");

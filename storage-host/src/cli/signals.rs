@@ -1,4 +1,5 @@
-//! SIGINT (Ctrl-C) and SIGTERM: the first asks for a tidy end, the second ends the process.
+//! SIGINT (Ctrl-C) and SIGTERM: the first asks for a tidy end, the second ends the process. SIGHUP asks for the
+//! configuration to be read again.
 
 use storage_core::{Error, ErrorKind, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -6,16 +7,26 @@ use tokio_util::sync::CancellationToken;
 
 use super::exit;
 
+fn handler(kind: SignalKind) -> Result<Signal> {
+    signal(kind)
+        .map_err(|error| Error::new(ErrorKind::Internal, "signals cannot be handled").with_source(error))
+}
+
+/// From here on SIGHUP no longer kills the process: it asks for the configuration to be read again.
+///
+/// # Errors
+///
+/// `Internal` where the system takes no handler for the signal.
+pub(super) fn of_reload() -> Result<Signal> {
+    handler(SignalKind::hangup())
+}
+
 /// From here on the signals no longer kill the process; the first one cancels the token.
 ///
 /// # Errors
 ///
 /// `Internal` where the system takes no handler for the signals.
 pub(super) fn on_first() -> Result<CancellationToken> {
-    let handler = |kind| {
-        signal(kind)
-            .map_err(|error| Error::new(ErrorKind::Internal, "signals cannot be handled").with_source(error))
-    };
     let (interrupt, terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
     let stop = CancellationToken::new();
     tokio::spawn(watch(interrupt, terminate, stop.clone()));

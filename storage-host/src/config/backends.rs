@@ -27,9 +27,11 @@ const NAME_FORM: &str =
 type Sections = BTreeMap<String, ConfigValues>;
 
 /// Every backend that the configuration names.
+#[derive(Clone)]
 pub(super) struct Backends(BTreeMap<String, Gathered>);
 
 /// What is said of one backend by its name.
+#[derive(Clone)]
 struct Gathered {
     backend_type: String,
     /// Its section in `storage.toml`, and above it what `BACKENDS_CONFIG` says.
@@ -246,6 +248,19 @@ fn own_variables(sources: &Sources, sections: &Sections, faults: &mut Vec<Config
         faults.push(ConfigFault { key: named.name.to_owned(), variable: None, origin, problem });
     }
     own
+}
+
+/// Makes sure that a text can be the name of a backend.
+///
+/// # Errors
+///
+/// `InvalidArgument`, saying what a name is like.
+pub fn check_backend_name(name: &str) -> Result<()> {
+    if is_name(name) {
+        return Ok(());
+    }
+    let problem = format!("{name:?} cannot be a backend's name, which {NAME_FORM}");
+    Err(Error::new(ErrorKind::InvalidArgument, problem))
 }
 
 /// Whether a text has the [`NAME_FORM`].

@@ -38,6 +38,7 @@ pub(super) fn read(reader: &mut ConfigReader<'_>, backends: &Backends, options: 
             jwt_audience: reader.optional_string("auth.jwt_audience"),
             jwt_user_claim: reader.string("auth.jwt_user_claim"),
         },
+        admin_key: reader.optional_string("admin_key").map(SecretString::from),
         links: links(reader),
         default_quota: DefaultQuota {
             max_bytes: reader.optional_size_bytes("quota.bytes"),

@@ -111,6 +111,14 @@ fn fields() -> Vec<ConfigField> {
         field("auth.jwt_user_claim", "AUTH_JWT_USER_CLAIM", Text, "The claim that holds the user's id.")
             .default("sub"),
         field(
+            "admin_key",
+            "STORAGE_ADMIN_KEY",
+            Text,
+            "The service key (scope `admin`) with which commands such as `storage reload` reach the running \
+             service.",
+        )
+        .secret(),
+        field(
             "links.mode",
             "STORAGE_LINKS",
             choice(&["auto", "host", "backend"]),

@@ -62,6 +62,7 @@ impl LoadOptions {
 /// A configuration that was loaded, and the sources that it was loaded from.
 ///
 /// There is no `Debug`, since the sources hold every secret.
+#[derive(Clone)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
@@ -71,6 +72,7 @@ pub struct Loaded {
     foreign: Foreign,
     /// What is wrong with the host's own settings. While anything is, `config` holds defaults in places.
     faults: Vec<ConfigFault>,
+    options: LoadOptions,
 }
 
 impl Config {
@@ -89,7 +91,6 @@ impl Config {
     /// The same for a caller that goes on to load plugins, so that their settings' faults are told together with
     /// the host's: [`Loaded::check`] tells all. Until it or [`Loaded::require_sound`] passes, nothing may be done
     /// by this configuration but to look for plugins.
-    #[allow(clippy::needless_pass_by_value, reason = "the environment is taken over, not looked at")]
     pub(crate) fn gather(options: LoadOptions) -> Loaded {
         let mut faults = Vec::new();
         let dotenv = dotenv::read(&options.directory.join(".env"), &options.environment, &mut faults);
@@ -111,7 +112,7 @@ impl Config {
         faults.extend(reader.into_faults());
         let foreign = Foreign::parse(&host_values, &mut faults);
         faults.extend(variables::misspelt_host_variables(&sources, &foreign));
-        Loaded { config, sources, host_values, backends, foreign, faults }
+        Loaded { config, sources, host_values, backends, foreign, faults, options }
     }
 }
 
@@ -123,6 +124,23 @@ impl Loaded {
     /// `ConfigInvalid` with every fault that can be known before plugins are.
     pub(crate) fn require_sound(&self) -> Result<()> {
         none_or_error(&self.faults)
+    }
+
+    /// Gathers the configuration again, as its files are now. The environment and the overrides are the same.
+    pub(crate) fn again(&self) -> Self {
+        Config::gather(self.options.clone())
+    }
+
+    /// The settings of the host, by key, whose values are others than they were, but for those that say which backends
+    /// there are and where that is written.
+    pub(crate) fn differences_for_restart(&self, before: &Self) -> Vec<String> {
+        let fields = host_schema().fields.iter().map(|field| field.key.as_str());
+        let text = |loaded: &Self, key: &str| loaded.host_values.get(key).map(|value| value.text.clone());
+        let counts_now = ["primary_backend", "backends_config", "config"];
+        fields
+            .filter(|key| !counts_now.contains(key) && text(self, key) != text(before, key))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The values of a backend, each with its origin, as the plugin's `open` is given them.

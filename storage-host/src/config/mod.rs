@@ -26,6 +26,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use storage_core::ConfigValues;
 
+pub use self::backends::check_backend_name;
 pub use self::describe::Setting;
 pub use self::keys::host_schema;
 pub use self::load::{LoadOptions, Loaded};
@@ -47,6 +48,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Who may call it.
     pub auth: AuthConfig,
+    /// `STORAGE_ADMIN_KEY`: the key with which commands reach the running service.
+    pub admin_key: Option<SecretString>,
     /// Download links.
     pub links: LinkConfig,
     /// What a user may use who has no quota of his own.

@@ -11,6 +11,7 @@ use super::LoadOptions;
 pub(super) const ENVIRONMENT: &str = "environment";
 
 /// Every variable of every source.
+#[derive(Clone)]
 pub(super) struct Sources {
     overrides: ConfigValues,
     environment: BTreeMap<String, String>,

@@ -18,6 +18,7 @@ const HOST_NAMESPACE: &str = "STORAGE_";
 const KUBERNETES: &[&str] = &["STORAGE_SERVICE_*", "STORAGE_PORT", "STORAGE_PORT_*"];
 
 /// Variables that other programs read: `STORAGE_ENV_FOREIGN`.
+#[derive(Clone)]
 pub(super) struct Foreign(Vec<String>);
 
 impl Foreign {

@@ -66,6 +66,8 @@ codes! {
     LinkInvalid = FORBIDDEN, "link_invalid", "The link is not valid";
     /// The user has no such file or version.
     NotFound = NOT_FOUND, "not_found", "There is no such file or version";
+    /// The service has no such backend.
+    BackendNotFound = NOT_FOUND, "backend_not_found", "There is no such backend";
     /// The service has no such path.
     RouteNotFound = NOT_FOUND, "route_not_found", "There is no such path";
     /// The path does not have this method.
@@ -74,6 +76,8 @@ codes! {
     RequestTimeout = REQUEST_TIMEOUT, "request_timeout", "The request was not sent in time";
     /// What was to be made exists.
     AlreadyExists = CONFLICT, "already_exists", "It exists already";
+    /// An administrator's change would not work, and was not made.
+    ChangeRefused = CONFLICT, "change_refused", "The change was not made";
     /// Another writer was at work at the same time.
     Conflict = CONFLICT, "conflict", "Another request changed it at the same time";
     /// The object is archived.
@@ -268,6 +272,31 @@ impl Problem {
             return Self::new(Code::Corrupted).cause(error);
         }
         error.into()
+    }
+
+    /// Why a change that an administrator asked for was not made: everything, since he is the one to mend it.
+    pub(super) fn of_refused_change(error: Error) -> Self {
+        let code = match error.kind() {
+            ErrorKind::NotFound => Code::BackendNotFound,
+            ErrorKind::AlreadyExists => Code::AlreadyExists,
+            ErrorKind::InvalidArgument => Code::InvalidArgument,
+            ErrorKind::Unsupported => Code::Unsupported,
+            _ => Code::ChangeRefused,
+        };
+        let causes = error.causes().into_iter();
+        let mut problem = Self::new(code)
+            .detail(causes.fold(error.message().to_owned(), |words, cause| format!("{words}: {cause}")));
+        let context = &mut problem.0.context;
+        context.extend(error.backend().map(|name| ("backend".to_owned(), name.to_owned())));
+        for (name, value) in error.context() {
+            // Faults of a configuration all have the same name.
+            let told = context.entry(name.to_owned()).or_default();
+            if !told.is_empty() {
+                told.push('\n');
+            }
+            told.push_str(value);
+        }
+        problem.cause(error)
     }
 
     fn challenge(self) -> Self {

@@ -106,7 +106,10 @@ async fn ready(State(state): State<HttpState>) -> Result<Json<HealthBody>, Probl
 async fn storage(State(state): State<HttpState>, headers: HeaderMap) -> Result<Response, Problem> {
     let health = state.health().await?;
     let tells_problems = headers.contains_key(http::header::AUTHORIZATION)
-        && matches!(state.authenticator().identify(&headers).await?, Identity::Service(_));
+        && matches!(
+            state.authenticator().identify(&headers).await?,
+            Identity::Service(_) | Identity::Administrator(_)
+        );
     let status = match is_primary_up(&health) {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,

@@ -15,6 +15,7 @@ mod state;
 mod middleware;
 mod openapi;
 
+mod admin;
 mod batch;
 mod content;
 mod files;
@@ -77,8 +78,11 @@ fn routes(state: &HttpState) -> OpenApiRouter<HttpState> {
         .merge(usage::router())
         // Whatever is merged above is closed to callers without credentials.
         .route_layer(axum::middleware::from_fn_with_state(state.clone(), auth::require));
+    let administrative = admin::router()
+        .route_layer(axum::middleware::from_fn_with_state(state.clone(), auth::require_administrator));
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(authenticated)
+        .merge(administrative)
         .merge(links::router())
         .merge(health::router())
 }

@@ -35,6 +35,7 @@ const PATH: &str = "/openapi.json";
         (name = "versions", description = "Former states of a file"),
         (name = "links", description = "Links that need no further credentials"),
         (name = "usage", description = "What a user uses and may use"),
+        (name = "admin", description = "For administrators: which backends there are, and where new files go"),
         (name = "health", description = "For load balancers and operators"),
     ),
 )]

@@ -1,6 +1,7 @@
 //! Asking backends how they are, and closing them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -23,14 +24,28 @@ pub struct Probe {
 impl StorageManager {
     /// Probes every backend at once. One that is not open answers why.
     pub async fn health(&self) -> BTreeMap<String, Probe> {
-        let probes = self.backends.iter().map(|(name, slot)| async {
-            let probe = match slot.backend() {
-                Ok(named) => probe(named).await,
+        let probes = self.every_backend().into_iter().map(|(name, backend)| async {
+            let probe = match backend {
+                Ok(named) => probe(&named).await,
                 Err(error) => Probe { result: Err(error), latency: Duration::ZERO },
             };
-            (name.clone(), probe)
+            (name, probe)
         });
         join_all(probes).await.into_iter().collect()
+    }
+
+    fn every_backend(&self) -> Vec<(String, Result<Arc<NamedBackend>>)> {
+        let open = self.open.read();
+        open.backends.iter().map(|(name, entry)| (name.clone(), entry.slot.backend().cloned())).collect()
+    }
+
+    /// Takes every open backend, and ends the tasks that would open others.
+    fn stop_opening(&self) -> Vec<Arc<NamedBackend>> {
+        let mut open = self.open.write();
+        for entry in open.backends.values_mut() {
+            entry.reopening = None;
+        }
+        open.backends.values().filter_map(|entry| entry.slot.get().cloned()).collect()
     }
 
     /// Closes every backend, and tries no longer to open one.
@@ -39,15 +54,19 @@ impl StorageManager {
     ///
     /// The first one's that could not end its work; the others are closed all the same.
     pub async fn close(&self) -> Result<()> {
-        for task in &self.reopening {
-            task.abort();
-        }
-        let open = self.backends.values().filter_map(|slot| slot.get());
-        join_all(open.map(|named| named.backend.close())).await.into_iter().collect()
+        // Whoever is changing something ends first.
+        let _changing = self.changing.lock().await;
+        self.ending.cancel();
+        self.retiring.close();
+        let open = self.stop_opening();
+        let closed = join_all(open.iter().map(|named| named.backend.close())).await;
+        self.retiring.wait().await;
+        closed.into_iter().collect()
     }
 }
 
-async fn probe(named: &NamedBackend) -> Probe {
+/// Asks a backend how it is.
+pub(super) async fn probe(named: &NamedBackend) -> Probe {
     let begun = Instant::now();
     let result = tokio::time::timeout(PROBE_TIMEOUT, named.backend.health()).await.unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::Timeout, "the backend did not say how it is in time")

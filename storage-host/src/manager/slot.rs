@@ -1,4 +1,4 @@
-//! [`Slot`]: the place of a configured backend, which is open or will be.
+//! [`Slot`]: the place of a backend, which is open, will be, or was closed.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,8 @@ use storage_core::{BackendInfo, Error, ErrorKind, Result, Retry};
 use super::NamedBackend;
 use crate::plugin::Diagnosis;
 
-/// A backend that the configuration names. Once open, it stays open.
+/// The place of one backend. Once that is open, the place has it for good: a backend that is closed or opened anew
+/// gets another place.
 pub(super) struct Slot {
     name: String,
     opened: OnceLock<Arc<NamedBackend>>,
@@ -28,8 +29,8 @@ impl Slot {
         Self { name, opened: OnceLock::from(backend), closed: Mutex::default() }
     }
 
-    pub(super) fn unavailable(name: &str, backend_type: &str, diagnosis: &Diagnosis) -> Self {
-        let closed = Closed { backend_type: backend_type.to_owned(), reason: diagnosis.cause.clone() };
+    pub(super) fn unavailable(name: &str, backend_type: &str, reason: impl Into<String>) -> Self {
+        let closed = Closed { backend_type: backend_type.to_owned(), reason: reason.into() };
         Self { name: name.to_owned(), opened: OnceLock::new(), closed: Mutex::new(closed) }
     }
 

@@ -159,6 +159,12 @@ impl Diagnosis {
         Self::new(Code::CheckFailed, cause, next_step).telling(error)
     }
 
+    /// The thread that loaded plugins ended without an answer.
+    pub(crate) fn load_ended(error: &tokio::task::JoinError) -> Self {
+        let cause = format!("the plugins were not loaded: {error}");
+        Self::new(Code::InitFailed, cause, "`storage plugins doctor` says which of them is to blame")
+    }
+
     /// The same diagnosis with the kind, the advice on repetition and the facts of an error.
     fn telling(self, error: &Error) -> Self {
         let facts = error.context().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage_core::ConfigSchema;
-use storage_core::abi::{LoadError, Manifest, PluginModule, load};
+use storage_core::abi::{LoadError, Manifest, PluginModule, load, was_replaced};
 use storage_core::config::nearest;
 use tokio::runtime::Handle;
 
@@ -19,6 +19,8 @@ pub struct BackendRegistry {
     directories: Vec<SearchedDirectory>,
     candidates: Vec<Candidate>,
     loaded: BTreeMap<String, Arc<PluginModule>>,
+    /// The directories, as they were given.
+    wanted: Vec<PathBuf>,
 }
 
 /// What is known of a plugin that can be used.
@@ -46,8 +48,14 @@ impl BackendRegistry {
     ///
     /// Whatever is wrong with a directory or a file is kept for those who ask.
     pub fn discover(directories: &[PathBuf]) -> Self {
-        let (directories, candidates) = search(directories, Locks::Obeyed);
-        Self { directories, candidates, loaded: BTreeMap::new() }
+        let wanted = directories.to_vec();
+        let (directories, candidates) = search(&wanted, Locks::Obeyed);
+        Self { directories, candidates, loaded: BTreeMap::new(), wanted }
+    }
+
+    /// Searches the same directories again: libraries may have come, changed and gone. What is loaded stays loaded.
+    pub fn search_again(&mut self) {
+        (self.directories, self.candidates) = search(&self.wanted, Locks::Obeyed);
     }
 
     /// The directories that were searched, each with what was wrong with it.
@@ -91,6 +99,10 @@ impl BackendRegistry {
     /// Why there is none, or why it cannot be loaded.
     pub fn load(&mut self, backend_type: &str) -> Result<Arc<PluginModule>, Diagnosis> {
         if let Some(module) = self.loaded.get(backend_type) {
+            if was_replaced(module.path()) {
+                let path = module.path().display();
+                tracing::warn!(%path, backend_type, "the library was replaced: the loaded one goes on until the service is started again");
+            }
             return Ok(module.clone());
         }
         let (candidate, _) = self.find(backend_type)?;

@@ -34,33 +34,68 @@ struct Seen {
 /// A watch over plugin directories. It ends when it is dropped.
 pub struct Watch {
     directories: Vec<PathBuf>,
-    /// The backend types whose plugins are loaded.
-    in_use: BTreeSet<String>,
+    /// Tells the backend types whose plugins are loaded.
+    in_use: Box<dyn Fn() -> BTreeSet<String> + Send>,
     known: BTreeMap<PathBuf, Seen>,
     changed: Arc<Notify>,
-    _watcher: RecommendedWatcher,
+    watcher: RecommendedWatcher,
+    /// The directories and, where one is missing, the nearest one above it that is there.
+    watched: BTreeSet<PathBuf>,
 }
 
 impl Watch {
-    /// Begins to watch those of the directories that exist. `in_use` are the backend types that are loaded.
+    /// Begins to watch the directories, those included that are made later. `in_use` tells the backend types that are
+    /// loaded.
     ///
     /// # Errors
     ///
     /// Where the system lets nothing be watched.
-    pub fn begin(directories: &[PathBuf], in_use: BTreeSet<String>) -> notify::Result<Self> {
+    pub fn begin(
+        directories: &[PathBuf],
+        in_use: impl Fn() -> BTreeSet<String> + Send + 'static,
+    ) -> notify::Result<Self> {
         let changed = Arc::new(Notify::new());
-        let told = changed.clone();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let (told, about) = (changed.clone(), directories.to_vec());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // A watch that lost events searches as well.
-            if event.map_or(true, |event| event.need_rescan() || is_change(event.kind)) {
+            let concerns =
+                |event: Event| event.need_rescan() || is_change(event.kind) && is_about(&event.paths, &about);
+            if event.map_or(true, concerns) {
                 told.notify_one();
             }
         })?;
-        for directory in directories.iter().filter(|directory| directory.is_dir()) {
-            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        let mut watch = Self {
+            directories: directories.to_vec(),
+            in_use: Box::new(in_use),
+            known: BTreeMap::new(),
+            changed,
+            watcher,
+            watched: BTreeSet::new(),
+        };
+        watch.follow()?;
+        watch.known = scan(directories);
+        Ok(watch)
+    }
+
+    /// Watches what is there of the directories now. One that was there is watched again, since another one may have
+    /// taken its place.
+    fn follow(&mut self) -> notify::Result<()> {
+        loop {
+            let wanted = nearest_existing(&self.directories);
+            for former in self.watched.difference(&wanted) {
+                // With a directory that is gone its watch has gone as well.
+                let _ = self.watcher.unwatch(former);
+            }
+            self.watched.clear();
+            for directory in &wanted {
+                self.watcher.watch(directory, RecursiveMode::NonRecursive)?;
+                self.watched.insert(directory.clone());
+            }
+            // Whatever was made before its parent was watched has told nobody.
+            if nearest_existing(&self.directories) == wanted {
+                return Ok(());
+            }
         }
-        let known = scan(directories);
-        Ok(Self { directories: directories.to_vec(), in_use, known, changed, _watcher: watcher })
     }
 
     /// Says what changes, from now on.
@@ -70,10 +105,13 @@ impl Watch {
             let quiet = async { while tokio::time::timeout(QUIET, self.changed.notified()).await.is_ok() {} };
             // A directory that is never quiet is searched all the same.
             let _ = tokio::time::timeout(PATIENCE, quiet).await;
+            if let Err(error) = self.follow() {
+                tracing::warn!(%error, "a plugin directory cannot be watched; what is put there shows in `storage plugins list`");
+            }
             let directories = self.directories.clone();
             match tokio::task::spawn_blocking(move || scan(&directories)).await {
                 Ok(found) => {
-                    for change in changes(&self.known, &found, &self.in_use) {
+                    for change in changes(&self.known, &found, &(self.in_use)()) {
                         change.log();
                     }
                     self.known = found;
@@ -91,6 +129,20 @@ fn is_change(kind: EventKind) -> bool {
         EventKind::Access(_) => false,
         _ => true,
     }
+}
+
+/// Whether paths lie in one of the directories, or lead to it.
+fn is_about(paths: &[PathBuf], directories: &[PathBuf]) -> bool {
+    let concerns = |path: &PathBuf| {
+        directories.iter().any(|directory| path.starts_with(directory) || directory.starts_with(path))
+    };
+    paths.is_empty() || paths.iter().any(concerns)
+}
+
+/// Each directory that is there and, for each that is not, the nearest one above it.
+fn nearest_existing(directories: &[PathBuf]) -> BTreeSet<PathBuf> {
+    let nearest = |directory: &PathBuf| directory.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
+    directories.iter().filter_map(nearest).collect()
 }
 
 fn scan(directories: &[PathBuf]) -> BTreeMap<PathBuf, Seen> {
@@ -205,6 +257,14 @@ mod tests {
         assert_eq!(told(Some(seen(Some("x"), 1)), Some(seen(None, 2)), &["a"]), "Appeared");
         assert_eq!(told(Some(seen(None, 1)), None, &["a"]), "GoneInUse");
         assert_eq!(told(Some(seen(None, 1)), None, &[]), "Gone");
+    }
+
+    #[test]
+    fn of_a_folder_above_only_what_leads_to_the_directory_counts() {
+        let directories = [PathBuf::from("/srv/app/plugins")];
+        let about = |path: &str| is_about(&[PathBuf::from(path)], &directories);
+        assert!(about("/srv/app/plugins/liba.so") && about("/srv/app/plugins") && about("/srv/app"));
+        assert!(!about("/srv/app/catalog.db-wal") && !about("/srv/app/plugins.old"));
     }
 
     #[test]

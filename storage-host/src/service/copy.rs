@@ -87,7 +87,7 @@ impl SimpleStorageService {
     }
 
     async fn copy_version(&self, user: &UserId, source: VersionRecord, target: Target) -> Result<FileInfo> {
-        let named = self.inner.manager.primary().clone();
+        let named = self.inner.manager.primary();
         let version = FileVersionId::new();
         let key = naming::object_key(user, target.file, version, &target.filename)?;
         let tier = source.placements.first().and_then(|placement| placement.tier);

@@ -103,7 +103,8 @@ impl SimpleStorageService {
         inline: bool,
     ) -> Result<Option<DownloadLink>> {
         let Some(placement) = version.placements.first() else { return Ok(None) };
-        let backend = &self.inner.manager.backend(&placement.backend)?.backend;
+        let named = self.inner.manager.backend(&placement.backend)?;
+        let backend = &named.backend;
         let info = backend.info();
         let cannot = || match self.inner.links.mode {
             LinkMode::Backend => Err(Error::new(

@@ -60,7 +60,7 @@ pub(super) async fn remove_garbage(
 async fn remove_objects(manager: &StorageManager, objects: Vec<Garbage>) -> Vec<Garbage> {
     let remove = |object: Garbage| async move {
         let removed = match manager.backend(&object.backend) {
-            Ok(named) => remove_object(named, &object.key).await,
+            Ok(named) => remove_object(&named, &object.key).await,
             Err(error) => Err(error),
         };
         match removed {

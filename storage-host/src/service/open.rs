@@ -115,8 +115,7 @@ impl StorageBuilder {
 /// As [`StorageBuilder::open`].
 pub async fn open(loaded: &Loaded) -> Result<SimpleStorageService> {
     let config = &loaded.config;
-    let mut registry = BackendRegistry::discover(&config.plugin_dirs);
-    let manager = StorageManager::open(loaded, &mut registry).await?;
+    let manager = StorageManager::open(loaded, BackendRegistry::discover(&config.plugin_dirs)).await?;
     let default_quota =
         Quota { max_bytes: config.default_quota.max_bytes, max_files: config.default_quota.max_files };
     let options = CatalogOptions { default_quota, ..CatalogOptions::default() };

@@ -87,7 +87,7 @@ impl SimpleStorageService {
         if range.is_empty() {
             return Ok(ByteStream::empty());
         }
-        let named = self.inner.manager.backend(&placement.backend)?.clone();
+        let named = self.inner.manager.backend(&placement.backend)?;
         let whole = range == (0..version.size_bytes);
         let source = Source { named, key: placement.key.clone(), whole_size: version.size_bytes };
         let body = source.open(range.clone()).await?;

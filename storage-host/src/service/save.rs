@@ -107,7 +107,7 @@ impl SimpleStorageService {
             expect_digest(expected, actual)?;
         }
 
-        let named = self.inner.manager.primary().clone();
+        let named = self.inner.manager.primary();
         let version = FileVersionId::new();
         let key = naming::object_key(user, file, version, filename)?;
         let placement = Placement { backend: named.name.clone(), key: key.clone(), tier: options.tier };

@@ -6,12 +6,14 @@ use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::sandbox::{Run, Sandbox, program, run, spawn};
+use storage_tests::plugins::program_path;
+
+use crate::sandbox::{Run, Sandbox, run, spawn};
 
 #[test]
 fn the_job_renders_a_resume_and_saves_a_real_pdf() {
     let sandbox = Sandbox::new();
-    let mut job = sandbox.program(&program("examples/render_resume"));
+    let mut job = sandbox.program(&program_path("examples/render_resume"));
     let run = run(job.args(["--user", "42", "--job", "123", "Ada Lovelace"])).succeeded();
     assert!(run.text().contains("saved resume_123.pdf as "), "{}", run.text());
     let listed = sandbox.storage(&["ls", "--user", "42", "--json"]).succeeded().json();
@@ -35,7 +37,7 @@ struct App {
 
 impl App {
     fn start(sandbox: &Sandbox) -> Self {
-        let mut command = sandbox.program(&program("examples/upload_app"));
+        let mut command = sandbox.program(&program_path("examples/upload_app"));
         let mut child = spawn(command.arg("127.0.0.1:0"));
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();

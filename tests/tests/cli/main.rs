@@ -4,6 +4,7 @@ mod catalog;
 mod examples;
 mod faults;
 mod files;
+mod hot;
 mod inspection;
 mod keys;
 mod limits;

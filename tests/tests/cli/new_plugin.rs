@@ -5,13 +5,15 @@ use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::sandbox::{Run, Sandbox, program, run};
+use storage_tests::plugins::program_path;
+
+use crate::sandbox::{Run, Sandbox, run};
 
 /// The guide's own choice.
 const TYPE: &str = "shelf";
 
 fn new_plugin(name: &str, folder: &Path) -> Run {
-    run(Command::new(program("xtask")).args(["new-plugin", name, "--standalone"]).arg(folder))
+    run(Command::new(program_path("xtask")).args(["new-plugin", name, "--standalone"]).arg(folder))
 }
 
 /// A target folder that stays, so that what the new crate depends on is compiled once.

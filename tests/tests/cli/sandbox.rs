@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
-use storage_tests::plugins::plugin_path;
+use storage_tests::plugins::{LoneProgram, plugin_path};
 use tempfile::TempDir;
 
 /// The configuration that a new user has, but for `fsync`.
@@ -16,8 +16,7 @@ const DOTENV: &str =
 /// The folder. It goes when this is dropped.
 pub(crate) struct Sandbox {
     home: TempDir,
-    /// Where the program lies, away from the plugins that a build may have put beside it.
-    alone: TempDir,
+    storage: LoneProgram,
 }
 
 /// A program that ended.
@@ -38,10 +37,7 @@ impl Sandbox {
 
     /// With nothing.
     pub(crate) fn empty() -> Self {
-        let built = program("storage");
-        let alone = tempfile::tempdir_in(built.parent().expect("it lies in a folder")).expect("a folder");
-        fs::hard_link(&built, alone.path().join("storage")).expect("it is linked");
-        Self { home: tempfile::tempdir().expect("a temporary folder"), alone }
+        Self { home: tempfile::tempdir().expect("a temporary folder"), storage: LoneProgram::storage() }
     }
 
     /// Puts the plugin into `./plugins`, where it is found without being named.
@@ -77,7 +73,7 @@ impl Sandbox {
 
     /// `storage` with these arguments, not yet run.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.program(&self.alone.path().join("storage"));
+        let mut command = self.program(&self.storage.path());
         command.args(arguments);
         command
     }
@@ -120,19 +116,6 @@ pub(crate) fn spawn(command: &mut Command) -> Child {
 /// Runs a program to its end.
 pub(crate) fn run(command: &mut Command) -> Run {
     Run::from(command.output().expect("the program starts"))
-}
-
-/// A program that the build put beside the running test.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the running test has a path");
-    // A test runs from `target/PROFILE/deps`.
-    let path = test.ancestors().nth(2).expect("a target folder").join(name);
-    assert!(
-        path.is_file(),
-        "{} is missing: build it with `cargo build --workspace --bins --examples`",
-        path.display()
-    );
-    path
 }
 
 impl From<Output> for Run {

@@ -13,14 +13,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::sandbox::{Run, Sandbox, spawn};
 
 /// A service that runs. It is killed where a test fails before its end.
-struct Service {
+pub(crate) struct Service {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     log: JoinHandle<String>,
 }
 
 impl Service {
-    fn start(sandbox: &Sandbox, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, environment: &[(&str, &str)]) -> Self {
         let mut command = sandbox.command(&["serve", "--bind", "127.0.0.1:0"]);
         let mut child = spawn(command.envs(environment.iter().copied()));
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
@@ -59,7 +59,7 @@ impl Service {
     }
 
     /// One request on a connection of its own: the whole answer.
-    fn ask(&self, request: &str) -> String {
+    pub(crate) fn ask(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).expect("connected");
         stream.write_all(request.as_bytes()).expect("sent");
         answer(stream)

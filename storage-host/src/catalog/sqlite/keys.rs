@@ -9,15 +9,15 @@ use storage_core::{Error, ErrorKind};
 
 use super::error::Answer;
 use super::value::{all, first, micros, run, time};
-use crate::catalog::{LinkKeyRecord, ServiceKeyRecord};
+use crate::catalog::{KeyScope, LinkKeyRecord, ServiceKeyRecord};
 
-const ADD_SERVICE_KEY: &str = "INSERT INTO service_keys (key_id, name, secret_sha256, created_at, revoked_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+const ADD_SERVICE_KEY: &str = "INSERT INTO service_keys (key_id, name, secret_sha256, created_at, revoked_at, scope) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
 
 const SERVICE_KEY: &str =
-    "SELECT key_id, name, secret_sha256, created_at, revoked_at FROM service_keys WHERE key_id = ?1";
+    "SELECT key_id, name, secret_sha256, created_at, revoked_at, scope FROM service_keys WHERE key_id = ?1";
 
-const SERVICE_KEYS: &str = "SELECT key_id, name, secret_sha256, created_at, revoked_at FROM service_keys ORDER BY created_at, key_id";
+const SERVICE_KEYS: &str = "SELECT key_id, name, secret_sha256, created_at, revoked_at, scope FROM service_keys ORDER BY created_at, key_id";
 
 const REVOKE: &str =
     "UPDATE service_keys SET revoked_at = ?2 WHERE (key_id = ?1 OR name = ?1) AND revoked_at IS NULL";
@@ -37,7 +37,8 @@ pub(super) fn add_service_key(connection: &Connection, key: &ServiceKeyRecord) -
         key.name,
         key.secret_sha256.as_slice(),
         micros(key.created_at),
-        key.revoked_at.map(micros)
+        key.revoked_at.map(micros),
+        key.scope.name()
     ];
     if run(connection, ADD_SERVICE_KEY, params)? > 0 {
         return Ok(());
@@ -67,6 +68,11 @@ fn service_key_from_row(row: &Row<'_>) -> Answer<ServiceKeyRecord> {
         secret_sha256: row.get(2)?,
         created_at: time(row.get(3)?),
         revoked_at: row.get::<_, Option<i64>>(4)?.map(time),
+        // The table takes these two words only.
+        scope: match row.get::<_, String>(5)? {
+            scope if scope == KeyScope::Admin.name() => KeyScope::Admin,
+            _ => KeyScope::Files,
+        },
     })
 }
 

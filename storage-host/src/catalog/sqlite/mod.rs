@@ -47,7 +47,7 @@ use super::{
 const SCHEMA: Schema = Schema {
     name: "catalog",
     application_id: u32::from_be_bytes(*b"StoC"),
-    migrations: &[include_str!("migrations/0001_catalog.sql")],
+    migrations: &[include_str!("migrations/0001_catalog.sql"), include_str!("migrations/0002_key_scope.sql")],
 };
 
 /// A catalog in a SQLite database.

@@ -21,7 +21,7 @@ use storage_core::Result;
 use self::jwt::TokenVerifier;
 use super::error::{Code, Problem};
 use super::state::HttpState;
-use crate::catalog::{Catalog, ServiceKeyRecord, UserId};
+use crate::catalog::{Catalog, KeyScope, ServiceKeyRecord, UserId};
 use crate::config::AuthConfig;
 use crate::service::{Actor, SimpleStorageService};
 
@@ -46,6 +46,8 @@ pub(super) struct Authenticator {
 pub(super) enum Identity {
     /// A service, by the name of its key. It may act for any user.
     Service(String),
+    /// An administrator, by the name of the key.
+    Administrator(String),
     /// An end user.
     User(UserId),
 }
@@ -86,7 +88,7 @@ impl Authenticator {
             }
         };
         if service_key::looks_like_one(credentials) {
-            return self.service(credentials).await.map(Identity::Service);
+            return self.service(credentials).await;
         }
         match &self.tokens {
             Some(tokens) => tokens.verify(credentials).await.map(Identity::User),
@@ -96,13 +98,16 @@ impl Authenticator {
         }
     }
 
-    async fn service(&self, token: &str) -> Result<String, Problem> {
+    async fn service(&self, token: &str) -> Result<Identity, Problem> {
         // One answer for every fault, so that nobody learns which keys there are.
         let refused = || Problem::unauthenticated("the service key is not known, or it was revoked");
         let (id, secret) = service_key::split(token).ok_or_else(refused)?;
         let record = self.key(id).await?.ok_or_else(refused)?;
         if record.revoked_at.is_none() && service_key::matches(&record, secret) {
-            return Ok(record.name);
+            return Ok(match record.scope {
+                KeyScope::Files => Identity::Service(record.name),
+                KeyScope::Admin => Identity::Administrator(record.name),
+            });
         }
         Err(refused())
     }
@@ -140,6 +145,9 @@ fn user(identity: &Identity, headers: &HeaderMap) -> Result<UserId, Problem> {
         }
     };
     match (identity, named) {
+        (Identity::Administrator(_), _) => Err(Problem::new(Code::PermissionDenied).detail(
+            "this key is for administration, and for nobody's files: use a service key of the scope files",
+        )),
         (Identity::Service(_), Some(user)) => Ok(user),
         (Identity::Service(_), None) => Err(Problem::new(Code::UserRequired)
             .detail("a service key acts for a user: name him in the X-User-Id header")
@@ -159,7 +167,7 @@ pub(super) async fn require(State(state): State<HttpState>, mut request: Request
     let caller = identified.and_then(|identity| {
         let user = user(&identity, request.headers())?;
         let name = match &identity {
-            Identity::Service(name) => format!("key:{name}"),
+            Identity::Service(name) | Identity::Administrator(name) => format!("key:{name}"),
             Identity::User(user) => format!("user:{user}"),
         };
         let actor = Actor { name, remote: remote(request.extensions()) };
@@ -170,6 +178,28 @@ pub(super) async fn require(State(state): State<HttpState>, mut request: Request
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Who changes the service, as the log has it.
+#[derive(Clone)]
+pub(super) struct Administrator(pub(super) String);
+
+/// Closes the routes below it to everybody but administrators.
+pub(super) async fn require_administrator(
+    State(state): State<HttpState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match state.authenticator().identify(request.headers()).await {
+        Ok(Identity::Administrator(name)) => {
+            request.extensions_mut().insert(Administrator(format!("key:{name}")));
+            next.run(request).await
+        }
+        Ok(_) => Problem::new(Code::PermissionDenied)
+            .detail("only a service key of the scope admin may do this; one is made with: storage keys create NAME --admin")
+            .into_response(),
         Err(problem) => problem.into_response(),
     }
 }
@@ -204,12 +234,15 @@ mod tests {
     #[test]
     fn a_service_acts_for_anybody_and_a_user_for_himself_only() {
         let service = Identity::Service("app".to_owned());
+        let admin = Identity::Administrator("ops".to_owned());
         let anna = Identity::User(UserId::new("anna").expect("a user"));
         assert_eq!(acting_for(&service, Some("ben")).expect("ben").as_str(), "ben");
         assert_eq!(acting_for(&anna, None).expect("anna").as_str(), "anna");
         assert_eq!(acting_for(&anna, Some("anna")).expect("anna").as_str(), "anna");
         let refused = |identity, named| acting_for(identity, named).expect_err("refused").code();
         assert_eq!(refused(&service, None), Code::UserRequired);
+        assert_eq!(refused(&admin, Some("ben")), Code::PermissionDenied);
+        assert_eq!(refused(&admin, None), Code::PermissionDenied);
         assert_eq!(refused(&anna, Some("ben")), Code::PermissionDenied);
         for traversal in ["../anna", "..", "a/b", ""] {
             assert_eq!(refused(&service, Some(traversal)), Code::InvalidRequest);

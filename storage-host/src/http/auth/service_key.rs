@@ -10,13 +10,13 @@ use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::catalog::ServiceKeyRecord;
+use crate::catalog::{KeyScope, ServiceKeyRecord};
 
 const PREFIX: &str = "sk_";
 
 /// Makes a key. The first part is given to the service that is to use it, and shown only now; the second is for
 /// [`crate::catalog::Catalog::add_service_key`].
-pub fn generate(name: impl Into<String>) -> (SecretString, ServiceKeyRecord) {
+pub fn generate(name: impl Into<String>, scope: KeyScope) -> (SecretString, ServiceKeyRecord) {
     let id = hex::encode(rand::random::<[u8; 8]>());
     let secret = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
     let token = format!("{PREFIX}{id}_{secret}");
@@ -24,6 +24,7 @@ pub fn generate(name: impl Into<String>) -> (SecretString, ServiceKeyRecord) {
         id,
         name: name.into(),
         secret_sha256: Sha256::digest(secret.as_bytes()).into(),
+        scope,
         created_at: SystemTime::now(),
         revoked_at: None,
     };
@@ -53,12 +54,12 @@ mod tests {
 
     #[test]
     fn a_key_matches_its_own_record_only_and_the_record_does_not_hold_it() {
-        let (token, record) = generate("app");
+        let (token, record) = generate("app", KeyScope::Files);
         let (id, secret) = split(token.expose_secret()).expect("two parts");
         assert_eq!(id, record.id);
         assert!(matches(&record, secret));
         assert!(!matches(&record, &secret[1..]));
-        assert!(!matches(&generate("other").1, secret));
+        assert!(!matches(&generate("other", KeyScope::Files).1, secret));
         assert!(!format!("{record:?}").contains(secret));
         assert!(secret.len() >= 43, "256 bits take 43 characters");
     }

@@ -110,7 +110,8 @@ impl SimpleStorageService {
             backends: BTreeMap::new(),
         };
         for name in self.inner.manager.list_backends().into_keys() {
-            let findings = self.compare(self.inner.manager.backend(&name)?, options.age).await?;
+            let named = self.inner.manager.backend(&name)?;
+            let findings = self.compare(&named, options.age).await?;
             report.backends.insert(name, findings);
         }
         Ok(report)

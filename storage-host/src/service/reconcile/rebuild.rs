@@ -63,7 +63,8 @@ impl SimpleStorageService {
     pub async fn rebuild_catalog(&self) -> Result<RebuildReport> {
         let mut report = RebuildReport { lost: LOST.to_vec(), ..RebuildReport::default() };
         for name in self.inner.manager.list_backends().into_keys() {
-            let rebuild = self.rebuild_from(self.inner.manager.backend(&name)?).await?;
+            let named = self.inner.manager.backend(&name)?;
+            let rebuild = self.rebuild_from(&named).await?;
             report.backends.insert(name, rebuild);
         }
         Ok(report)

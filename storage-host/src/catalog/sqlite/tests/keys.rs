@@ -1,13 +1,14 @@
 //! Keys of services and keys that sign links.
 
 use super::*;
-use crate::catalog::ServiceKeyRecord;
+use crate::catalog::{KeyScope, ServiceKeyRecord};
 
 fn key(id: &str, name: &str, made: u64) -> ServiceKeyRecord {
     ServiceKeyRecord {
         id: id.to_owned(),
         name: name.to_owned(),
         secret_sha256: [3; 32],
+        scope: KeyScope::Files,
         created_at: at(made),
         revoked_at: None,
     }
@@ -28,6 +29,14 @@ async fn a_service_key_is_found_by_id_until_and_after_it_is_revoked() {
     assert!(!catalog.revoke_service_key("nobody", at(10)).await.expect("no fault"));
     let revoked = catalog.service_key("k1").await.expect("no fault").expect("still known");
     assert_eq!(revoked.revoked_at, Some(at(9)));
+}
+
+#[tokio::test]
+async fn a_key_keeps_what_it_is_good_for() {
+    let catalog = fixture();
+    let admin = ServiceKeyRecord { scope: KeyScope::Admin, ..key("k1", "ops", 1) };
+    catalog.add_service_key(admin.clone()).await.expect("added");
+    assert_eq!(catalog.service_key("k1").await.expect("no fault"), Some(admin));
 }
 
 #[tokio::test]
