@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::super::SCHEMA;
 use super::*;
 use crate::catalog;
+use crate::catalog::KeyScope;
 
 fn open(path: &Path) -> storage_core::Result<SqliteCatalog> {
     SqliteCatalog::open(path, CatalogOptions::default())
