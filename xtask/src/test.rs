@@ -1,7 +1,8 @@
 //! `cargo xtask test`: every check that a change must pass, the same here and in CI.
 //!
 //! All steps run even when one fails, so that one run names every fault; the summary at the end lists
-//! each step, and a step that did not run is listed with the reason.
+//! each step, and a step that did not run is listed with the reason. So is each server without which some
+//! tests could not run; where `CI` is set, that fails the run.
 
 use std::env;
 use std::process::{Command, ExitCode, Stdio};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
+use crate::servers::for_tests::{self, Servers};
 use crate::{staging, tidy, workspace};
 
 /// Check formatting, lints, documentation and house rules, and run all tests
@@ -51,13 +53,14 @@ enum Outcome {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let mut report = Vec::new();
+    let mut notes = Vec::new();
     for step in Step::value_variants() {
         let started = Instant::now();
         let outcome = match left_out(*step, args) {
             Some(reason) => Outcome::LeftOut(reason),
             None => {
                 eprintln!("\n── {}", name(*step));
-                execute(*step, &args.filter).unwrap_or_else(|error| {
+                execute(*step, &args.filter, &mut notes).unwrap_or_else(|error| {
                     eprintln!("error: {error:#}");
                     Outcome::Failed
                 })
@@ -65,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         };
         report.push((*step, outcome, started.elapsed()));
     }
-    eprint!("\n{}", summary(&report));
+    eprint!("\n{}", summary(&report, &notes));
     Ok(if succeeded(&report) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -79,7 +82,7 @@ fn left_out(step: Step, args: &Args) -> Option<&'static str> {
     }
 }
 
-fn execute(step: Step, filter: &[String]) -> Result<Outcome> {
+fn execute(step: Step, filter: &[String], notes: &mut Vec<String>) -> Result<Outcome> {
     let passed = match step {
         Step::Fmt => succeeds(cargo(&["fmt", "--all", "--check"]))?,
         Step::Tidy => tidy::report(&tidy::check(&workspace::root())?),
@@ -103,8 +106,14 @@ fn execute(step: Step, filter: &[String]) -> Result<Outcome> {
             succeeds(doc)?
         }
         Step::Tests => {
-            prepare()?;
-            succeeds(test_runner(filter))?
+            // The servers come up while the compiler is at work; they end where this block does.
+            let starting = for_tests::start(&workspace::root(), filter)?;
+            let prepared = prepare();
+            let servers = starting.finish()?;
+            prepared?;
+            notes.extend(servers.notes());
+            let complete = enough(&servers, env::var_os("CI").is_some());
+            succeeds(test_runner(filter, &servers)?)? && complete
         }
         Step::Doctests => {
             let mut doctests = cargo(&["test", "--doc", "--workspace", "--no-fail-fast", "--"]);
@@ -123,15 +132,33 @@ fn prepare() -> Result<()> {
     Ok(())
 }
 
-fn test_runner(filter: &[String]) -> Command {
-    let mut runner = if has_nextest() {
-        cargo(&["nextest", "run", "--workspace"])
-    } else {
-        eprintln!("cargo-nextest is not installed; the tests run with cargo test");
-        cargo(&["test", "--workspace", "--no-fail-fast"])
-    };
+/// Whether the run can prove what it should: on a desk it says what it left out, in CI it must leave out
+/// nothing.
+fn enough(servers: &Servers, ci: bool) -> bool {
+    for reason in servers.reasons() {
+        eprintln!("warning: {reason}");
+    }
+    if ci && servers.are_incomplete() {
+        eprintln!("error: CI is set, and there tests may not be left out");
+    }
+    !(ci && servers.are_incomplete())
+}
+
+fn test_runner(filter: &[String], servers: &Servers) -> Result<Command> {
+    if has_nextest() {
+        let mut runner = cargo(&["nextest", "run", "--workspace"]);
+        runner.args(servers.nextest_arguments()?).args(workspace::TEST_TARGETS).args(filter);
+        return Ok(runner);
+    }
+    eprintln!("cargo-nextest is not installed; the tests run with cargo test");
+    let mut runner = cargo(&["test", "--workspace", "--no-fail-fast"]);
     runner.args(workspace::TEST_TARGETS).args(filter);
-    runner
+    let skipped = servers.libtest_arguments();
+    if !skipped.is_empty() && !filter.iter().any(|argument| argument == "--") {
+        runner.arg("--");
+    }
+    runner.args(skipped);
+    Ok(runner)
 }
 
 fn has_nextest() -> bool {
@@ -157,7 +184,7 @@ fn succeeded(report: &[(Step, Outcome, Duration)]) -> bool {
     report.iter().all(|(_, outcome, _)| *outcome != Outcome::Failed)
 }
 
-fn summary(report: &[(Step, Outcome, Duration)]) -> String {
+fn summary(report: &[(Step, Outcome, Duration)], notes: &[String]) -> String {
     let mut lines = String::from("── summary\n");
     for (step, outcome, elapsed) in report {
         let outcome = match outcome {
@@ -166,6 +193,9 @@ fn summary(report: &[(Step, Outcome, Duration)]) -> String {
             Outcome::LeftOut(reason) => format!("left out: {reason}"),
         };
         lines.push_str(&format!("{:<10} {outcome}\n", name(*step)));
+    }
+    for note in notes {
+        lines.push_str(&format!("{note}\n"));
     }
     lines.push_str(if succeeded(report) { "all that ran has passed\n" } else { "there are failures\n" });
     lines
@@ -212,10 +242,10 @@ mod tests {
             (Step::Doc, Outcome::LeftOut("not asked for"), second),
         ];
         assert!(!succeeded(&report));
-        let summary = summary(&report);
+        let summary = summary(&report, &["no minio: juicefs stood in".to_owned()]);
         assert!(summary.contains("clippy     FAILED"), "{summary}");
         assert!(summary.contains("doc        left out: not asked for"), "{summary}");
-        assert!(summary.ends_with("there are failures\n"), "{summary}");
+        assert!(summary.ends_with("no minio: juicefs stood in\nthere are failures\n"), "{summary}");
         assert!(succeeded(&[(Step::Fmt, Outcome::Passed, second)]));
     }
 }

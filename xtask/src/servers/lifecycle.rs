@@ -145,20 +145,20 @@ fn start(server: &Server, program: &install::Program, folder: &Path) -> Result<D
     let Launch { command, endpoint, settings, probes } = (server.launch)(&mut site)?;
     let log = folder.join("log");
     let mut child = process::spawn_detached(&command, &log)?;
-    let ready = wait_until_ready(&mut child, &probes).and_then(|process| {
-        let origin = program.origin.clone();
+    let origin = program.origin.clone();
+    let ready = born(&child).context("it ended at once").and_then(|process| {
+        // Described before it is ready: should this command be ended now, a later one finds and ends it.
         let description = Description { endpoint, settings, origin, probes, process: Some(process) };
         description.write(folder)?;
+        wait_until_ready(&mut child, &description.probes)?;
         Ok(description)
     });
     ready.map_err(|error| {
-        // It may live and be mute; it is this function's child, so the number is certainly its own.
-        if let Some(process) = number(&child).and_then(Identity::of)
-            && let Err(survived) = process::end(&process)
-        {
-            eprintln!("{}: {survived:#}", server.name);
+        let error = with_log(&error, &log);
+        match end(folder) {
+            Ok(()) => error,
+            Err(survived) => error.context(format!("{survived:#}")),
         }
-        with_log(&error, &log)
     })
 }
 
@@ -167,25 +167,24 @@ fn is_for_a_taken_port(error: &Error) -> bool {
     format!("{error:#}").to_lowercase().contains("address already in use")
 }
 
-fn wait_until_ready(child: &mut Child, probes: &[Probe]) -> Result<Identity> {
+fn wait_until_ready(child: &mut Child, probes: &[Probe]) -> Result<()> {
     let deadline = Instant::now() + START_LIMIT;
     loop {
         if let Some(status) = child.try_wait()? {
             return Err(anyhow!("it ended at once ({status})"));
         }
         match ask_all(probes) {
-            Ok(()) => break,
+            Ok(()) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
                 return Err(error.context(format!("it is not ready after {} s", START_LIMIT.as_secs())));
             }
             Err(_) => process::pause(Duration::from_millis(50)),
         }
     }
-    number(child).and_then(Identity::of).context("it ended as soon as it was ready")
 }
 
-fn number(child: &Child) -> Option<i32> {
-    child.id().try_into().ok()
+fn born(child: &Child) -> Option<Identity> {
+    child.id().try_into().ok().and_then(Identity::of)
 }
 
 fn ask_all(probes: &[Probe]) -> Result<()> {
@@ -236,7 +235,7 @@ mod tests {
         assert_eq!(down("seaweedfs", servers.path()).expect("nothing to end"), "was not running");
 
         let mut child = Command::new("true").spawn().expect("true starts");
-        let pid = number(&child).expect("a pid");
+        let pid = child.id().try_into().expect("a pid");
         child.wait().expect("it ends");
         let folder = servers.path().join("seaweedfs");
         fs::create_dir_all(folder.join("data/volumes")).expect("its data");

@@ -7,12 +7,14 @@
 
 mod catalogue;
 mod description;
+pub(crate) mod for_tests;
 mod install;
 mod lifecycle;
 mod process;
 mod ready;
 mod recipes;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -43,8 +45,11 @@ enum Command {
     #[command(hide = true)]
     Detached {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
-        command: Vec<std::ffi::OsString>,
+        command: Vec<OsString>,
     },
+    /// End the servers that standard input names, once it closes
+    #[command(hide = true)]
+    Guard { folder: PathBuf },
 }
 
 #[derive(clap::Args)]
@@ -60,6 +65,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
         Command::Down(names) => down(&select(&names.names)?),
         Command::Status(names) => status(&select(&names.names)?),
         Command::Detached { command } => process::become_detached(&command),
+        Command::Guard { folder } => for_tests::guard(&folder),
     }
 }
 

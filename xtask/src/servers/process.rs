@@ -99,7 +99,7 @@ pub(crate) fn own_program() -> Result<std::path::PathBuf> {
 pub(crate) fn become_detached(command: &[OsString]) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt;
 
-    rustix::process::setsid().context("leaving the terminal's session")?;
+    leave_terminal()?;
     let (program, args) = command.split_first().context("there is nothing to start")?;
     let error = Command::new(program).args(args).exec();
     Err(error).with_context(|| format!("starting {}", program.display()))
@@ -128,6 +128,17 @@ pub(crate) fn end(process: &Identity) -> Result<()> {
         }
         pause(Duration::from_millis(10));
     }
+    Ok(())
+}
+
+/// Begins a session of its own, which no Ctrl-C and no closed terminal reaches.
+#[cfg(unix)]
+pub(crate) fn leave_terminal() -> Result<()> {
+    rustix::process::setsid().context("leaving the session of the terminal").map(drop)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn leave_terminal() -> Result<()> {
     Ok(())
 }
 
