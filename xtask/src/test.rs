@@ -145,20 +145,38 @@ fn enough(servers: &Servers, ci: bool) -> bool {
 }
 
 fn test_runner(filter: &[String], servers: &Servers) -> Result<Command> {
+    let scope = scope(filter);
     if has_nextest() {
-        let mut runner = cargo(&["nextest", "run", "--workspace"]);
-        runner.args(servers.nextest_arguments()?).args(workspace::TEST_TARGETS).args(filter);
+        let mut runner = cargo(&["nextest", "run"]);
+        runner.args(scope).args(servers.nextest_arguments(&workspace::root())?).args(filter);
         return Ok(runner);
     }
     eprintln!("cargo-nextest is not installed; the tests run with cargo test");
-    let mut runner = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    runner.args(workspace::TEST_TARGETS).args(filter);
+    let mut runner = cargo(&["test", "--no-fail-fast"]);
+    runner.args(scope).args(filter);
     let skipped = servers.libtest_arguments();
     if !skipped.is_empty() && !filter.iter().any(|argument| argument == "--") {
         runner.arg("--");
     }
     runner.args(skipped);
     Ok(runner)
+}
+
+/// All packages and all targets, unless the user names some: cargo would add those to all.
+fn scope(filter: &[String]) -> Vec<&'static str> {
+    let before_dashes = || filter.iter().take_while(|argument| *argument != "--");
+    let given = |flags: &[&str]| {
+        before_dashes().any(|argument| flags.contains(&argument.split('=').next().unwrap_or_default()))
+    };
+    let mut scope = Vec::new();
+    if !given(&["-p", "--package", "--workspace"]) {
+        scope.push("--workspace");
+    }
+    if !given(&["--lib", "--bin", "--bins", "--test", "--tests", "--example", "--examples", "--all-targets"])
+    {
+        scope.extend(workspace::TEST_TARGETS);
+    }
+    scope
 }
 
 fn has_nextest() -> bool {
@@ -231,6 +249,16 @@ mod tests {
             [Step::Doctests],
             "asked for by name"
         );
+    }
+
+    #[test]
+    fn named_packages_and_targets_stand_for_themselves() {
+        let scope = |text: &str| scope(&text.split(' ').map(str::to_owned).collect::<Vec<_>>()).join(" ");
+        assert_eq!(scope("save"), "--workspace --lib --bins --tests --examples");
+        assert_eq!(scope("--test conformance local"), "--workspace");
+        assert_eq!(scope("--package=storage-core"), "--lib --bins --tests --examples");
+        assert_eq!(scope("-p storage-core --lib"), "");
+        assert_eq!(scope("save -- --test"), "--workspace --lib --bins --tests --examples");
     }
 
     #[test]

@@ -84,18 +84,18 @@ fn start_all(needed: &[Server], folder: &Path, mut guard: Option<Guard>) -> Serv
 }
 
 impl Servers {
-    /// What keeps the tests of missing servers out of a run with nextest: a configuration, since a filter
-    /// on the command line would add to the user's own instead of narrowing it.
-    pub(crate) fn nextest_arguments(&self) -> Result<Vec<OsString>> {
+    /// What keeps the tests of missing servers out of a run with nextest: its configuration with a default
+    /// filter, since one on the command line would add to the user's own instead of narrowing it.
+    pub(crate) fn nextest_arguments(&self, root: &Path) -> Result<Vec<OsString>> {
         if self.missing.is_empty() {
             return Ok(Vec::new());
         }
+        let usual = root.join(".config/nextest.toml");
+        let usual = fs::read_to_string(&usual).with_context(|| format!("reading {}", usual.display()))?;
         let file = folder()?.join("nextest.toml");
-        fs::write(&file, nextest_configuration(&self.missing_names()))
+        fs::write(&file, leaving_out(&usual, &self.missing_names())?)
             .with_context(|| format!("writing {}", file.display()))?;
-        let mut value = OsString::from("storage:");
-        value.push(file);
-        Ok(vec!["--tool-config-file".into(), value])
+        Ok(vec!["--config-file".into(), file.into()])
     }
 
     /// The same for `cargo test`; they go behind a `--`.
@@ -134,11 +134,17 @@ impl Servers {
     }
 }
 
+/// A configuration of nextest with a filter against the tests of these servers.
+///
 /// Every test that needs a server has its name as a part of its path: `minio_seaweedfs::save::…`,
 /// `seaweedfs::faults::…`. A plugin's own name at the beginning, `minio_…`, is not that of the server.
-fn nextest_configuration(missing: &[&str]) -> String {
-    let names = missing.join("|");
-    format!("[profile.default]\ndefault-filter = 'not test(/(^|[^a-z0-9])({names})(::|$)/)'\n")
+fn leaving_out(configuration: &str, missing: &[&str]) -> Result<String> {
+    const PROFILE: &str = "[profile.default]\n";
+    let (before, after) = configuration
+        .split_once(PROFILE)
+        .with_context(|| format!("the configuration of nextest has no {}", PROFILE.trim_end()))?;
+    let filter = format!("not test(/(^|[^a-z0-9])({})(::|$)/)", missing.join("|"));
+    Ok(format!("{before}{PROFILE}default-filter = '{filter}'\n{after}"))
 }
 
 /// A process that outlives this one just long enough to end the servers it was told of.
@@ -335,16 +341,18 @@ mod tests {
             ]
         );
         assert_eq!(servers.libtest_arguments(), ["--skip", "minio::", "--skip", "azurite::"]);
+        let configuration = leaving_out("# x\n[profile.default]\nretries = 0\n", &servers.missing_names());
         assert_eq!(
-            nextest_configuration(&servers.missing_names()),
-            "[profile.default]\ndefault-filter = 'not test(/(^|[^a-z0-9])(minio|azurite)(::|$)/)'\n"
+            configuration.expect("it has the profile"),
+            "# x\n[profile.default]\ndefault-filter = 'not test(/(^|[^a-z0-9])(minio|azurite)(::|$)/)'\nretries = 0\n"
         );
+        assert!(leaving_out("[profile.ci]\n", &["minio"]).is_err(), "the filter would be in no profile");
     }
 
     #[test]
     fn with_all_servers_nothing_is_left_out() {
         let servers = Servers { running: vec!["minio"], ..Servers::default() };
-        assert!(servers.nextest_arguments().expect("no file is needed").is_empty());
+        assert!(servers.nextest_arguments(Path::new("nowhere")).expect("no file is needed").is_empty());
         assert!(servers.libtest_arguments().is_empty());
         assert!(!servers.are_incomplete());
     }
