@@ -244,7 +244,8 @@ pub struct DeleteResult {
     pub existed: bool,
     /// The version that was deleted or, for a delete that keeps versions, the delete marker that was made.
     pub version: Option<VersionId>,
-    /// Whether the delete made a delete marker.
+    /// Whether the delete made a delete marker. A backend whose provider makes none, and then has no latest version
+    /// of what was deleted, says so among its facts (`delete_markers: false` in [`crate::BackendInfo::extra`]).
     pub delete_marker: bool,
 }
 

@@ -5,6 +5,7 @@ pub mod answers;
 pub mod crash;
 pub mod examples;
 pub mod faults;
+pub mod gcs;
 pub mod http_host;
 pub mod plugins;
 pub mod proxy;

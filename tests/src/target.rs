@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use storage_conformance::Target;
 use storage_core::memory::MemoryBackend;
-use storage_core::{Backend, Capabilities, ConfigValues, Error, ErrorKind, Limits, OpenRequest};
+use storage_core::{Backend, Capabilities, ConfigValues, Error, ErrorKind, Limits, OpenRequest, Result};
 
 use crate::plugins::plugin_path;
+use crate::servers::Server;
 use crate::waiver::Waiver;
 
 /// The reference backend, called directly.
@@ -54,12 +56,94 @@ pub fn local() -> Target {
     })
 }
 
+/// Google Cloud Storage, for which fake-gcs-server stands in, with versions.
+pub fn gcs_fake_gcs() -> Target {
+    served("gcs_fake_gcs", "gcs", "fake_gcs", |server, bucket| {
+        vec![
+            ("endpoint_url", server.endpoint.clone()),
+            ("bucket_name", bucket.to_owned()),
+            ("project_id", "storage-tests".to_owned()),
+            ("create_bucket", "true".to_owned()),
+            ("versioning", "true".to_owned()),
+            ("credentials_file", crate::gcs::service_account_file().display().to_string()),
+        ]
+    })
+}
+
 /// The trials of a target that a fault of its server keeps from passing. What the provider itself does right is never
 /// waived for want of capability: the plugin declares what the provider has, and a test of the plugin's requests
 /// shows what the waived trial would.
 pub fn waivers(target: &str) -> &'static [Waiver] {
-    const WAIVERS: &[(&str, &[Waiver])] = &[];
+    const WAIVERS: &[(&str, &[Waiver])] = &[("gcs_fake_gcs", FAKE_GCS)];
     WAIVERS.iter().find(|(name, _)| *name == target).map_or(&[], |(_, waivers)| waivers)
+}
+
+/// What fake-gcs-server does otherwise than Google. `tests/gcs` sees on the recorded requests that the plugin asks for
+/// the right thing.
+const FAKE_GCS: &[Waiver] = &[
+    waived("save::a_refused_save_stores_nothing", "fake-gcs-server: resumable uploads ignore preconditions"),
+    waived("delete::if_match_keeps_other_content", "fake-gcs-server: deletes ignore preconditions"),
+    waived(
+        "copy::a_copy_may_have_other_attributes",
+        "fake-gcs-server: rewrites keep attributes that are left out",
+    ),
+    waived("copy::a_copy_if_absent_is_not_ignored", "fake-gcs-server: rewrites ignore preconditions"),
+    waived("copy::a_copy_if_match_is_not_ignored", "fake-gcs-server: rewrites ignore preconditions"),
+    waived(
+        "multipart::if_absent_refuses_and_the_upload_stays_open",
+        "fake-gcs-server: compositions ignore preconditions",
+    ),
+    waived(
+        "multipart::if_match_refuses_and_the_upload_stays_open",
+        "fake-gcs-server: compositions ignore preconditions",
+    ),
+    waived(
+        "concurrency::of_many_uploads_if_absent_exactly_one_wins",
+        "fake-gcs-server: compositions ignore preconditions",
+    ),
+    waived(
+        "versions::a_completed_upload_makes_a_version",
+        "fake-gcs-server: a composition keeps the generation of what it replaces",
+    ),
+    waived("versions::an_old_version_is_deleted_for_good", "fake-gcs-server: deletes ignore the generation"),
+    waived(
+        "versions::the_version_before_follows_a_deleted_one",
+        "fake-gcs-server: deletes ignore the generation",
+    ),
+    waived(
+        "versions::the_last_version_takes_the_object_with_it",
+        "fake-gcs-server: deletes ignore the generation",
+    ),
+    waived(
+        "versions::if_match_deletes_the_known_version_only",
+        "fake-gcs-server: deletes ignore preconditions",
+    ),
+    waived("tiers::an_object_moves_between_tiers", "fake-gcs-server: rewrites keep the storage class"),
+    waived("presign::a_url_may_set_what_is_answered", "fake-gcs-server: signed URLs are not read"),
+    waived("presign::an_altered_url_gives_nothing", "fake-gcs-server: signatures are not checked"),
+    waived("presign::a_url_to_read_does_not_write", "fake-gcs-server: signatures are not checked"),
+    waived("presign::a_url_to_write_does_not_read", "fake-gcs-server: signatures are not checked"),
+    waived("presign::a_writer_must_send_what_is_bound", "fake-gcs-server: signatures are not checked"),
+];
+
+const fn waived(trial: &'static str, reason: &'static str) -> Waiver {
+    Waiver { trial, reason }
+}
+
+/// A plugin that the build made, on a server that `cargo xtask servers` started. `configure` gets the server and
+/// the name of a bucket that is the folder's own, so that the same folder finds the same bucket again.
+fn served(
+    name: &'static str,
+    file: &'static str,
+    server: &'static str,
+    configure: fn(&Server, &str) -> Vec<(&'static str, String)>,
+) -> Target {
+    Target::new(name, true, move |folder| async move {
+        let server =
+            Server::find(server).map_err(|error| Error::new(ErrorKind::Unavailable, format!("{error:#}")))?;
+        let digest = hex::encode(Sha256::digest(folder.as_os_str().as_encoded_bytes()));
+        open_plugin(name, file, configure(&server, &format!("conformance-{}", &digest[..24]))).await
+    })
 }
 
 /// A plugin that the build made, opened with the values that `configure` gives.
@@ -69,21 +153,27 @@ fn plugin(
     keeps_content: bool,
     configure: fn(&Path) -> Vec<(&'static str, String)>,
 ) -> Target {
-    Target::new(name, keeps_content, move |folder| async move {
-        let host = tokio::runtime::Handle::current();
-        let module = storage_core::abi::load(&plugin_path(file)).map_err(|error| {
-            Error::new(ErrorKind::PluginLoad, "the plugin cannot be loaded").with_source(error)
-        })?;
-        let module = module.polling_bodies_within(move |run| {
-            let _entered = host.enter();
-            run();
-        });
-        let mut config = ConfigValues::new();
-        for (key, value) in configure(&folder) {
-            config.set(key, value, "the conformance suite");
-        }
-        module.open(OpenRequest { name: name.to_owned(), config, ..OpenRequest::default() }).await
-    })
+    Target::new(name, keeps_content, move |folder| open_plugin(name, file, configure(&folder)))
+}
+
+async fn open_plugin(
+    name: &'static str,
+    file: &'static str,
+    settings: Vec<(&'static str, String)>,
+) -> Result<Arc<dyn Backend>> {
+    let host = tokio::runtime::Handle::current();
+    let module = storage_core::abi::load(&plugin_path(file)).map_err(|error| {
+        Error::new(ErrorKind::PluginLoad, "the plugin cannot be loaded").with_source(error)
+    })?;
+    let module = module.polling_bodies_within(move |run| {
+        let _entered = host.enter();
+        run();
+    });
+    let mut config = ConfigValues::new();
+    for (key, value) in settings {
+        config.set(key, value, "the conformance suite");
+    }
+    module.open(OpenRequest { name: name.to_owned(), config, ..OpenRequest::default() }).await
 }
 
 fn native(name: &str, make: fn() -> MemoryBackend) -> Target {

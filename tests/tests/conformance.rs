@@ -64,6 +64,7 @@ fn targets() -> Vec<Target> {
         target::memory_limited(),
         target::memory_plugin(),
         target::local(),
+        target::gcs_fake_gcs(),
     ]
 }
 
