@@ -12,5 +12,6 @@ mod new_plugin;
 mod sandbox;
 mod serve;
 mod shell;
+mod third_party;
 mod transfers;
 mod verify;
