@@ -26,7 +26,7 @@ mod rule;
 mod serve;
 mod wire;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,19 +91,16 @@ impl Proxy {
         let authority = authority.context("the endpoint has to be http://HOST[:PORT]")?;
         let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let server = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-        let listener = if has_port { TcpListener::bind("127.0.0.1:0").await? } else { on_port_80().await? };
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let journal = Arc::new(Journal::new(link.recorded_bytes, link.seed));
         let upstream = Upstream { server, latency: link.latency, journal: Arc::clone(&journal) };
         Ok(Self { address, journal, task: tokio::spawn(upstream.serve(listener)) })
     }
 
-    /// Where clients reach it: `http://127.0.0.1:PORT`, without the port where the server's has none.
+    /// Where clients reach it: `http://127.0.0.1:PORT`.
     pub fn endpoint(&self) -> String {
-        match self.address.port() {
-            80 => format!("http://{}", self.address.ip()),
-            _ => format!("http://{}", self.address),
-        }
+        format!("http://{}", self.address)
     }
 
     /// Adds a rule, behind those that are there: the first that fits a request decides about it.
@@ -146,19 +143,6 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// Port 80 of a loopback address that nobody else has: some servers send clients where `Host` says, and
-/// some clients leave the port out of it.
-async fn on_port_80() -> std::io::Result<TcpListener> {
-    let mut refusal = None;
-    for last in (2..=254).rev() {
-        match TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), 80)).await {
-            Ok(listener) => return Ok(listener),
-            Err(error) => refusal = Some(error),
-        }
-    }
-    Err(refusal.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into()))
 }
 
 #[cfg(test)]

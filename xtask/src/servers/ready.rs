@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 /// A question that a server answers once it is ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,23 +128,6 @@ impl Ports {
 
 fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
-}
-
-/// A loopback address on whose port 80 nothing listens.
-///
-/// # Errors
-///
-/// There is none, or port 80 is kept for the administrator.
-pub(crate) fn address_with_free_port_80() -> Result<String> {
-    let mut refusal = None;
-    for last in 2..=254 {
-        let address = format!("127.0.0.{last}");
-        match TcpListener::bind((address.as_str(), 80)) {
-            Ok(_) => return Ok(address),
-            Err(error) => refusal = Some(error),
-        }
-    }
-    Err(refusal.map_or_else(|| anyhow!("there is no loopback address"), Into::into))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! How each server starts, and what a user who wants to use it by hand puts into `.env`.
 //!
-//! All listen on the loopback address alone. Their keys are no secrets: whoever reaches them is on this
+//! All listen on the loopback address 127.0.0.1 alone. Their keys are no secrets: whoever reaches them is on this
 //! machine, and what they keep is made up.
 
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::catalogue::{Launch, Site};
 use super::description::Description;
-use super::ready::{self, Probe};
+use super::ready::Probe;
 
 const REGION: &str = "us-east-1";
 const BUCKET: &str = "storage";
@@ -242,23 +242,21 @@ fn make_certificates(folder: &Path) -> Result<()> {
     ])
 }
 
-/// Google's own client sends `Host` without the port, and the server sends clients where `Host` says: it
-/// has to listen on the port that goes without saying.
 pub(super) fn fake_gcs(site: &mut Site) -> Result<Launch> {
-    let host = ready::address_with_free_port_80().context(
-        "it needs port 80 of a loopback address; as another user than root, allow that with \
-         `sudo sysctl net.ipv4.ip_unprivileged_port_start=80`",
-    )?;
+    let port = site.ports.take()?.to_string();
+    let address = format!("127.0.0.1:{port}");
     let mut command = Command::new(&site.program);
     command
-        .args(["-backend", "memory", "-scheme", "http", "-log-level", "warn", "-port", "80"])
-        .args(["-host", &host, "-public-host", &host])
+        .args(["-backend", "memory", "-scheme", "http", "-log-level", "warn"])
+        .args(["-host", "127.0.0.1", "-port", &port])
+        // Without a port, so that signed URLs are answered through a proxy on another one, too.
+        .args(["-public-host", "127.0.0.1"])
         .current_dir(&site.data);
     Ok(Launch {
         command,
-        endpoint: format!("http://{host}"),
+        endpoint: format!("http://{address}"),
         settings: BTreeMap::new(),
-        probes: vec![Probe::http(&format!("{host}:80"), "/storage/v1/b?project=tests")],
+        probes: vec![Probe::http(&address, "/storage/v1/b?project=tests")],
     })
 }
 
@@ -270,6 +268,7 @@ pub(super) fn minio_env(server: &Description) -> Vec<(&'static str, String)> {
         ("MINIO_SECRET_KEY", setting(server, "secret_key")),
         ("MINIO_BUCKET_NAME", BUCKET.to_owned()),
         ("MINIO_REGION", setting(server, "region")),
+        ("MINIO_CREATE_BUCKET", "true".to_owned()),
     ]
 }
 
@@ -281,6 +280,7 @@ pub(super) fn aws_env(server: &Description) -> Vec<(&'static str, String)> {
         ("AWS_SECRET_ACCESS_KEY", setting(server, "secret_key")),
         ("AWS_S3_BUCKET_NAME", BUCKET.to_owned()),
         ("AWS_REGION", setting(server, "region")),
+        ("AWS_S3_CREATE_BUCKET", "true".to_owned()),
     ]
 }
 
@@ -292,6 +292,7 @@ pub(super) fn azure_env(server: &Description) -> Vec<(&'static str, String)> {
         ("AZURE_ACCOUNT_NAME", account),
         ("AZURE_ACCOUNT_KEY", setting(server, "account_key")),
         ("AZURE_CONTAINER_NAME", BUCKET.to_owned()),
+        ("AZURE_CREATE_CONTAINER", "true".to_owned()),
     ];
     variables.extend(server.settings.get("ca_file").map(|file| ("AZURE_CA_FILE", file.clone())));
     variables
@@ -303,6 +304,8 @@ pub(super) fn gcs_env(server: &Description) -> Vec<(&'static str, String)> {
         ("GCS_ENDPOINT_URL", server.endpoint.clone()),
         ("GCS_BUCKET_NAME", BUCKET.to_owned()),
         ("GCS_PROJECT_ID", "tests".to_owned()),
+        ("GCS_CREATE_BUCKET", "true".to_owned()),
+        ("GCS_AUTH", "none".to_owned()),
     ]
 }
 
