@@ -7,6 +7,7 @@ pub mod examples;
 pub mod faults;
 pub mod gcs;
 pub mod http_host;
+mod minio_waivers;
 pub mod plugins;
 pub mod proxy;
 pub mod rig;

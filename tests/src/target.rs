@@ -8,6 +8,7 @@ use storage_conformance::Target;
 use storage_core::memory::MemoryBackend;
 use storage_core::{Backend, Capabilities, ConfigValues, Error, ErrorKind, Limits, OpenRequest, Result};
 
+use crate::minio_waivers;
 use crate::plugins::plugin_path;
 use crate::servers::Server;
 use crate::waiver::Waiver;
@@ -70,12 +71,50 @@ pub fn gcs_fake_gcs() -> Target {
     })
 }
 
+/// The MinIO plugin on SeaweedFS, with versions and object lock.
+pub fn minio_seaweedfs() -> Target {
+    served("minio_seaweedfs", "minio", "seaweedfs", |server, bucket| {
+        let mut settings = minio_settings(server, bucket);
+        settings.push(("object_lock", "true".to_owned()));
+        settings
+    })
+}
+
+/// The MinIO plugin on JuiceFS's gateway, which is MinIO's code of 2021: without versions, conditions and digests.
+pub fn minio_juicefs() -> Target {
+    served("minio_juicefs", "minio", "juicefs", minio_settings)
+}
+
+fn minio_settings(server: &Server, bucket: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("endpoint_url", server.endpoint.clone()),
+        ("access_key", server.setting("access_key").to_owned()),
+        ("secret_key", server.setting("secret_key").to_owned()),
+        ("region", server.setting("region").to_owned()),
+        ("bucket_name", bucket.to_owned()),
+        ("create_bucket", "true".to_owned()),
+    ]
+}
+
 /// The trials of a target that a fault of its server keeps from passing. What the provider itself does right is never
 /// waived for want of capability: the plugin declares what the provider has, and a test of the plugin's requests
 /// shows what the waived trial would.
 pub fn waivers(target: &str) -> &'static [Waiver] {
-    const WAIVERS: &[(&str, &[Waiver])] = &[("gcs_fake_gcs", FAKE_GCS)];
+    const WAIVERS: &[(&str, &[Waiver])] = &[
+        ("gcs_fake_gcs", FAKE_GCS),
+        ("minio_seaweedfs", minio_waivers::SEAWEEDFS),
+        ("minio_juicefs", minio_waivers::JUICEFS),
+    ];
     WAIVERS.iter().find(|(name, _)| *name == target).map_or(&[], |(_, waivers)| waivers)
+}
+
+/// The trials of a target that lose a race within its server now and then: what a waiver is for one that fails each
+/// time. They count where they pass, and are named where they do not.
+pub fn races(target: &str) -> &'static [Waiver] {
+    match target {
+        "minio_juicefs" => minio_waivers::JUICEFS_RACES,
+        _ => &[],
+    }
 }
 
 /// What fake-gcs-server does otherwise than Google. `tests/gcs` sees on the recorded requests that the plugin asks for

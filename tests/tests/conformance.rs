@@ -65,6 +65,8 @@ fn targets() -> Vec<Target> {
         target::memory_plugin(),
         target::local(),
         target::gcs_fake_gcs(),
+        target::minio_seaweedfs(),
+        target::minio_juicefs(),
     ]
 }
 
@@ -73,6 +75,7 @@ fn trial(case: Case, instance: &Arc<Instance>, runtime: &Arc<Runtime>) -> Trial 
     let name = format!("{}::{}", instance.target().name(), case.name);
     let waivers = target::waivers(instance.target().name());
     let waiver = waivers.iter().find(|waiver| waiver.trial == case.name);
+    let race = target::races(instance.target().name()).iter().find(|race| race.trial == case.name);
     let kind = match (waiver, case.plan(instance)) {
         (Some(waiver), _) => format!("waived: {}", waiver.reason),
         (None, Plan::Counter(capability)) => format!("{} is refused", capability.names().join(", ")),
@@ -80,7 +83,10 @@ fn trial(case: Case, instance: &Arc<Instance>, runtime: &Arc<Runtime>) -> Trial 
     };
     let (instance, runtime) = (Arc::clone(instance), Arc::clone(runtime));
     let run = move || -> Result<Completion, Failed> {
-        let outcome = runtime.block_on(case.run(instance));
+        let outcome = match (race, runtime.block_on(case.run(instance))) {
+            (Some(race), Outcome::Failed(_)) => Outcome::LeftOut(format!("a race was lost: {}", race.reason)),
+            (_, outcome) => outcome,
+        };
         match waiver.map(|waiver| waiver.judge(&outcome)).unwrap_or(outcome) {
             Outcome::Passed | Outcome::NotSupported(_) => Ok(Completion::Completed),
             Outcome::LeftOut(reason) => Ok(Completion::ignored_with(reason)),
