@@ -10,9 +10,11 @@ mod new_plugin;
 mod plugins;
 mod run;
 mod servers;
+mod soak;
 mod staging;
 mod test;
 mod tidy;
+mod tools;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ enum Command {
     NewPlugin(new_plugin::Args),
     Servers(servers::Args),
     Test(test::Args),
+    Soak(soak::Args),
     Tidy(tidy::Args),
     Dist(dist::Args),
 }
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Command::NewPlugin(args) => new_plugin::run(&args),
         Command::Servers(args) => servers::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Dist(args) => dist::run(&args),
     };

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::servers::for_tests::{self, Servers};
-use crate::{staging, tidy, workspace};
+use crate::{staging, tidy, tools, workspace};
 
 /// Check formatting, lints, documentation and house rules, and run all tests
 #[derive(clap::Args)]
@@ -126,6 +126,7 @@ fn execute(step: Step, filter: &[String], notes: &mut Vec<String>) -> Result<Out
 
 /// Builds what the tests load or start, and puts the plugins where the host looks for them.
 fn prepare() -> Result<()> {
+    tools::provide();
     let plugins = workspace::plugins()?;
     let built = workspace::build_for_tests(&plugins)?;
     staging::stage_beside(&built.libraries)?;

@@ -103,6 +103,14 @@ pub trait Catalog: Send + Sync + 'static {
     /// Only those of the database.
     async fn release_reservation(&self, reservation: ReservationId) -> Result<()>;
 
+    /// Gives back every reservation that has lapsed or will within this time: those that a killed process made and
+    /// nobody prolongs. Answers how many bytes are free again.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    async fn release_lapsing_reservations(&self, within: Duration) -> Result<u64>;
+
     /// Records that an object is about to be written, so that what a killed process leaves behind can be proven
     /// to be nobody's. Calling it again for the same object renews the record: a long save does so every minute.
     ///

@@ -77,6 +77,12 @@ fn fsck_text(report: &FsckReport) -> String {
     if report.removed_objects > 0 {
         lines.push(format!("removed {} of nobody's", count(report.removed_objects, "object", "objects")));
     }
+    if report.released_bytes > 0 {
+        lines.push(format!(
+            "released {} that were promised to unfinished saves",
+            count(report.released_bytes, "byte", "bytes")
+        ));
+    }
     lines.push(
         if report.is_clean() { "everything is in order" } else { "not everything is in order" }.to_owned(),
     );

@@ -81,6 +81,9 @@ impl Context {
 
     /// Opens the service, does the work, and closes the service whatever became of it, so that nothing is lost that
     /// waits to be written. The audit log has the calls as those of the command line.
+    ///
+    /// What goes wrong at the end is told and takes no answer back: whatever changed is durable by then, and of what was
+    /// read, a full disk may have kept the audit line from being written.
     pub(super) async fn with_service<T, E: Into<anyhow::Error>>(
         &self,
         work: impl AsyncFnOnce(&SimpleStorageService) -> Result<T, E>,
@@ -88,9 +91,10 @@ impl Context {
         let service = self.open().await?;
         let done = work(&service).await;
         let closed = service.close().await;
-        let answer = done.map_err(Into::into)?;
-        closed?;
-        Ok(answer)
+        if let Err(error) = closed {
+            tracing::error!(error = %error.report(), "the service was not closed as it should be");
+        }
+        done.map_err(Into::into)
     }
 
     async fn open(&self) -> storage_core::Result<SimpleStorageService> {

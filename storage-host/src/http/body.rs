@@ -13,6 +13,7 @@ use futures_core::Stream;
 use futures_util::StreamExt as _;
 use hyper::body::{Frame, SizeHint};
 use storage_core::{ByteStream, Error, ErrorKind, correlation};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 
 use super::error::{Code, Problem};
@@ -131,6 +132,82 @@ pub(super) fn chunks(
         }
         Err(error) => Err(fault.set(read_problem(&error), ErrorKind::Cancelled)),
     })
+}
+
+/// A request's body of which, once nobody wants more, the rest is read and thrown away for a while.
+///
+/// Over HTTP/1 a connection that is closed while the client still sends is reset, and with it goes the answer that the
+/// client has not read yet: one who sends a file to a disk that is full would see a broken connection in place of 507.
+///
+/// Dropped on a thread of a plugin's, it still finds the host's runtime.
+pub(super) struct DrainedBody {
+    inner: Option<Body>,
+    runtime: Handle,
+}
+
+impl DrainedBody {
+    /// So much is still taken of a body that nobody wants.
+    const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+    /// For so long.
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    /// Must be called within the host's runtime.
+    pub(super) fn new(body: Body) -> Self {
+        Self { inner: Some(body), runtime: Handle::current() }
+    }
+
+    async fn drain(body: Body) {
+        let mut chunks = body.into_data_stream();
+        let mut left_bytes = Self::MOST_BYTES;
+        let drained = async {
+            while let Some(Ok(chunk)) = chunks.next().await {
+                match left_bytes.checked_sub(chunk.len()) {
+                    Some(left) => left_bytes = left,
+                    None => break,
+                }
+            }
+        };
+        // A client that is too slow, or sends too much, is cut off after all.
+        let _ = tokio::time::timeout(Self::LONGEST, drained).await;
+    }
+}
+
+impl HttpBody for DrainedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.inner else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            // It ended, or broke off.
+            self.inner = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl Drop for DrainedBody {
+    fn drop(&mut self) {
+        if let Some(body) = self.inner.take()
+            && !body.is_end_stream()
+            && body.size_hint().lower() <= Self::MOST_BYTES as u64
+        {
+            self.runtime.spawn(Self::drain(body));
+        }
+    }
 }
 
 /// A request's body as the content of a file.

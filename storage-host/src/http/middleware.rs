@@ -8,14 +8,14 @@ use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CONTENT_TYPE, EXPECT, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use storage_core::{Error, ErrorKind, correlation};
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use super::body::PacedBody;
+use super::body::{DrainedBody, PacedBody};
 use super::error::{Code, Problem, ProblemBody};
 use super::state::HttpState;
 use crate::service::LINK_PATH;
@@ -87,7 +87,12 @@ async fn answer(state: &HttpState, mut request: Request, next: Next, name: Reque
     }
     request.extensions_mut().insert(name);
     let idle_timeout = state.options().http.idle_timeout;
-    let request = request.map(|body| Body::new(PacedBody::new(body, idle_timeout)));
+    // A stream of HTTP/2 can be ended alone; who asks before he sends learns the answer without having sent anything.
+    let drains = request.version() < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
+    let request = request.map(|body| {
+        let paced = Body::new(PacedBody::new(body, idle_timeout));
+        if drains { Body::new(DrainedBody::new(paced)) } else { paced }
+    });
     next.run(request).await
 }
 

@@ -19,7 +19,7 @@ use crate::catalog::{Catalog, Garbage, ReservationId, UserId};
 use crate::manager::NamedBackend;
 
 /// How long a claim lasts that is not renewed. The janitor takes objects for abandoned some minutes later.
-const LIFETIME: Duration = Duration::from_secs(600);
+pub(super) const LIFETIME: Duration = Duration::from_secs(600);
 
 /// How often the claims of a save under way are renewed.
 const RENEWAL: Duration = Duration::from_secs(60);

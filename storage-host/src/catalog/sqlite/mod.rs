@@ -128,7 +128,7 @@ impl SqliteCatalog {
 fn clear_lapsed(connection: &rusqlite::Connection) -> Result<()> {
     let clear = || -> error::Answer<()> {
         connection.execute_batch("BEGIN IMMEDIATE")?;
-        quota::take_back_all_lapsed(connection)?;
+        quota::take_back_lapsing(connection, Duration::ZERO)?;
         connection.execute_batch("COMMIT")?;
         Ok(())
     };
@@ -165,6 +165,11 @@ impl Catalog for SqliteCatalog {
     async fn release_reservation(&self, reservation: ReservationId) -> Result<()> {
         let release = move |connection: &_| quota::take_back(connection, reservation);
         self.writer.call("release_reservation", Relaxed, release).await
+    }
+
+    async fn release_lapsing_reservations(&self, within: Duration) -> Result<u64> {
+        let release = move |connection: &_| quota::take_back_lapsing(connection, within);
+        self.writer.call("release_lapsing_reservations", Relaxed, release).await
     }
 
     async fn begin_object(&self, object: &Garbage) -> Result<()> {

@@ -50,7 +50,8 @@ impl Schema {
     /// Opens a database for writing: made where it is missing, together with its folder, migrated where it is
     /// of an older version.
     pub(super) fn open(&self, path: &Path, busy_timeout: Duration) -> Result<Connection> {
-        self.open_file(path, busy_timeout).map_err(|error| error.with_context("path", path.display()))
+        let opened = self.open_file(path, busy_timeout).map_err(|error| why_not_opened(path, error));
+        opened.map_err(|error| error.with_context("path", path.display()))
     }
 
     fn open_file(&self, path: &Path, busy_timeout: Duration) -> Result<Connection> {
@@ -251,6 +252,17 @@ fn use_log(connection: &Connection, busy_timeout: Duration) -> Result<()> {
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// SQLite says of many things that it cannot open a file; what the system says of it tells more.
+fn why_not_opened(path: &Path, error: Error) -> Error {
+    if error.kind() != ErrorKind::Unavailable {
+        return error;
+    }
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => error,
+        Err(cause) => file_error(cause),
     }
 }
 

@@ -182,17 +182,19 @@ pub(super) fn take_back(connection: &Connection, reservation: ReservationId) -> 
     Ok(())
 }
 
-/// Takes back every promise that has lapsed.
-pub(super) fn take_back_all_lapsed(connection: &Connection) -> Answer<()> {
-    let now = micros(SystemTime::now());
-    for user in super::value::all(connection, LAPSED_USERS, params![now], |row| Ok(row.get::<_, UserId>(0)?))?
+/// Takes back every promise that has lapsed or will within a time; answers the bytes that are free again.
+pub(super) fn take_back_lapsing(connection: &Connection, within: Duration) -> Answer<u64> {
+    let until = micros_from_now(within);
+    let mut freed_bytes = 0;
+    for user in
+        super::value::all(connection, LAPSED_USERS, params![until], |row| Ok(row.get::<_, UserId>(0)?))?
     {
-        take_back_lapsed(connection, &user, now)?;
+        freed_bytes += take_back_lapsed(connection, &user, until)?;
     }
-    Ok(())
+    Ok(freed_bytes)
 }
 
-fn take_back_lapsed(connection: &Connection, user: &UserId, now: i64) -> Answer<()> {
+fn take_back_lapsed(connection: &Connection, user: &UserId, now: i64) -> Answer<u64> {
     let lapsed = first(connection, LAPSED, params![user, now], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
     })?;
@@ -200,7 +202,7 @@ fn take_back_lapsed(connection: &Connection, user: &UserId, now: i64) -> Answer<
     if run(connection, DELETE_LAPSED, params![user, now])? > 0 {
         run(connection, RESERVED, params![user, -bytes, -files])?;
     }
-    Ok(())
+    Ok(bytes.unsigned_abs())
 }
 
 /// Whether a user has room for this much more; where not, why. Lapsed promises never stand in the way.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 use storage_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -53,6 +53,8 @@ pub(super) struct Counters {
     pub(super) changes: AtomicU64,
     /// Changes that nobody waits for and that failed.
     pub(super) lost_changes: AtomicU64,
+    /// Why the last of these failed.
+    last_loss: Mutex<Option<Error>>,
 }
 
 /// The way to the thread. Dropping it lets the thread finish what was taken, in the background.
@@ -133,8 +135,14 @@ impl Writer {
         match self.counters.lost_changes.load(Ordering::Relaxed) - lost_before {
             0 => Ok(()),
             lost => {
-                Err(Error::new(ErrorKind::Unavailable, "audit lines could not be written before the end")
-                    .with_context("lost", lost))
+                let cause = self.counters.last_loss.lock().take();
+                let kind = cause.as_ref().map_or(ErrorKind::Unavailable, Error::kind);
+                let error = Error::new(kind, "audit lines could not be written before the end")
+                    .with_context("lost", lost);
+                Err(match cause {
+                    Some(cause) => error.with_source(cause),
+                    None => error,
+                })
             }
         }
     }
@@ -242,6 +250,7 @@ impl<F: FnOnce(&Connection) -> Answer<()> + Send> Change for Background<F> {
         if let Some(Err(error)) = self.outcome {
             self.counters.lost_changes.fetch_add(1, Ordering::Relaxed);
             tracing::error!(change = self.name, error = %error.report(), "a change of the catalog was lost");
+            *self.counters.last_loss.lock() = Some(error);
         }
     }
 }

@@ -10,6 +10,7 @@ use storage_core::{Error, ErrorKind, ObjectKey, ObjectMeta, Result};
 use super::listing::{Objects, Placements};
 use crate::catalog::{FileId, FileVersionId, Garbage, PlacedVersion, UserId};
 use crate::manager::NamedBackend;
+use crate::service::lease::LIFETIME;
 use crate::service::{SimpleStorageService, naming};
 
 /// The most records of unfinished work that one check looks at.
@@ -18,7 +19,8 @@ const MAX_RECORDS: u32 = 1_000_000;
 /// What a check may change.
 #[derive(Clone, Copy, Debug)]
 pub struct FsckOptions {
-    /// Removes objects that are provably nobody's, and corrects usage counters.
+    /// Removes objects that are provably nobody's, takes back promises of room to saves that ended without a word, and
+    /// corrects usage counters.
     pub repair: bool,
     /// How long work must have shown no sign of life to count as unfinished; what is younger is under way and is not
     /// reported. Zero only while no other host runs.
@@ -34,6 +36,8 @@ pub struct FsckReport {
     pub wrong_usage: Vec<UserId>,
     /// How many objects that were nobody's were removed.
     pub removed_objects: u64,
+    /// How many bytes of quota were promised to saves that nobody is at any more, and are free again.
+    pub released_bytes: u64,
     /// The comparison with each backend, by name.
     pub backends: BTreeMap<String, BackendFindings>,
 }
@@ -102,11 +106,18 @@ impl SimpleStorageService {
     /// Where the catalog or a backend cannot be read to its end.
     pub async fn fsck(&self, options: FsckOptions) -> Result<FsckReport> {
         let catalog = &self.inner.catalog;
-        let removed_objects = if options.repair { self.collect_garbage(options.age).await? } else { 0 };
+        let (mut removed_objects, mut released_bytes) = (0, 0);
+        if options.repair {
+            removed_objects = self.collect_garbage(options.age).await?;
+            // A save under way prolongs its promise as long before that lapses as it prolongs its claim to the object.
+            let within = LIFETIME.saturating_sub(options.age);
+            released_bytes = catalog.release_lapsing_reservations(within).await?;
+        }
         let mut report = FsckReport {
             catalog_problems: catalog.check_integrity().await?,
             wrong_usage: catalog.check_usage(options.repair).await?,
             removed_objects,
+            released_bytes,
             backends: BTreeMap::new(),
         };
         for name in self.inner.manager.list_backends().into_keys() {
