@@ -1,6 +1,8 @@
 //! [`Auth`]: who asks, by Google's own crate, which gets tokens and renews them before they expire; and [`Signer`]:
 //! who signs URLs.
 
+use std::fmt;
+
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
 use google_cloud_auth::errors::CredentialsError;
@@ -18,14 +20,20 @@ use crate::error::bad_answer;
 /// What a token may be used for. Buckets are created and changed with the wider one alone.
 const SCOPES: [&str; 1] = ["https://www.googleapis.com/auth/cloud-platform"];
 
-/// Who asks.
-#[derive(Clone, Debug)]
+/// Who asks. What is known of them is a secret and not printed.
+#[derive(Clone)]
 pub(crate) struct Auth {
     credentials: Option<Credentials>,
 }
 
+impl fmt::Debug for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Auth").field("is_anonymous", &self.is_anonymous()).finish_non_exhaustive()
+    }
+}
+
 /// Who signs URLs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Signer {
     /// A key at hand, or an account that Google's crate finds and asks IAM for.
     Own(signer::Signer),

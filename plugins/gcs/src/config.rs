@@ -16,7 +16,7 @@ pub(crate) const CLASSES: [&str; 4] = ["STANDARD", "NEARLINE", "COLDLINE", "ARCH
 const MIN_TRANSFER_BYTES: u64 = 16 << 20;
 
 /// How the bucket is reached and used.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) bucket: String,
     pub(crate) project: Option<String>,
@@ -46,7 +46,7 @@ pub(crate) struct Config {
 }
 
 /// What signs URLs of Cloud CDN.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cdn {
     pub(crate) url: String,
     pub(crate) key_name: String,

@@ -43,6 +43,9 @@ mod retry;
 mod single;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
 use backend::GcsBackend;
 
 storage_core::export_backend! {

@@ -68,11 +68,12 @@ impl Unsigned {
     /// Puts it into the one form that is signed.
     pub(crate) fn canonical(mut self, email: &str, expires_in: Duration) -> Canonical {
         let (scheme, authority) = self.endpoint.split_once("://").unwrap_or(("https", &self.endpoint));
-        // The host is signed as the client will send it.
         let (host, base_path) = authority.split_at(authority.find('/').unwrap_or(authority.len()));
         let (scheme, host, base_path) = (scheme.to_owned(), host.to_owned(), base_path.to_owned());
         let mut headers = self.headers.clone();
-        headers.push(("host".to_owned(), host.clone()));
+        // Google signs the host without a port.
+        let name = host.split_once(':').map_or(host.as_str(), |(name, _)| name);
+        headers.push(("host".to_owned(), name.to_owned()));
         headers.iter_mut().for_each(|(name, value)| {
             *name = name.to_ascii_lowercase();
             *value = value.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
