@@ -15,7 +15,7 @@ use crate::error::{convert, fault};
 use crate::meta::version;
 use crate::save::quoted;
 use crate::store::Store;
-use crate::{digest, options, read};
+use crate::{digest, lock, options, read};
 
 /// The most keys of one request.
 pub(crate) const MAX_BATCH: usize = 1000;
@@ -79,8 +79,18 @@ fn locked(error: Error) -> Error {
     if error.kind() != ErrorKind::PermissionDenied || !words.iter().any(|word| report.contains(word)) {
         return error;
     }
+    object_locked(&error)
+}
+
+fn object_locked(error: &Error) -> Error {
     Error::new(ErrorKind::ObjectLocked, "the version is under retention or legal hold")
         .with_source(std::io::Error::other(error.report()))
+}
+
+/// Whether a version is locked: SeaweedFS refuses to delete it without saying why.
+async fn is_locked(store: &Store, key: &ObjectKey, version: Option<String>) -> bool {
+    let lock = lock::get(store, key, version).await.unwrap_or_default();
+    lock["legal_hold"] == true || !lock["until"].is_null()
 }
 
 async fn delete_version(store: &Store, key: &ObjectKey, options: DeleteOptions) -> Result<DeleteResult> {
@@ -105,8 +115,18 @@ async fn delete_version(store: &Store, key: &ObjectKey, options: DeleteOptions) 
         }
         Err(error) => return Err(error),
     }
-    let request = store.client.delete_object().bucket(store.bucket()).key(key.as_str()).set_version_id(name);
-    request.send().await.map_err(|error| locked(convert("delete the version", error)))?;
+    let request =
+        store.client.delete_object().bucket(store.bucket()).key(key.as_str()).set_version_id(name.clone());
+    if let Err(error) = request.send().await {
+        let error = locked(convert("delete the version", error));
+        if error.kind() == ErrorKind::PermissionDenied
+            && store.features.object_lock
+            && is_locked(store, key, name).await
+        {
+            return Err(object_locked(&error));
+        }
+        return Err(error);
+    }
     Ok(DeleteResult { existed: true, version: options.version, delete_marker: false })
 }
 

@@ -1,6 +1,7 @@
 //! `apply_lifecycle`, and the rules of a new bucket.
 //!
-//! Rules of this software bear a mark in their names, so that those that others made stay.
+//! Rules that were applied bear a mark in their names, so that those that others made stay; those with which a
+//! new bucket begins are among these.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::error::{convert, fault, invalid};
 use crate::server::Product;
 use crate::store::Store;
 
-/// How the names of this software's rules begin.
+/// How the names of rules begin that were applied.
 const MARK: &str = "storage-service:";
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -120,7 +121,7 @@ fn to_s3(rule: &LifecycleRule, product: Product, notes: &mut Vec<String>) -> Res
             return Ok(None);
         }
     }
-    build(&rule.id, &rule.prefix, rule.enabled, expire, expire_old, abort).map(Some)
+    build(&format!("{MARK}{}", rule.id), &rule.prefix, rule.enabled, expire, expire_old, abort).map(Some)
 }
 
 fn build(
@@ -133,7 +134,7 @@ fn build(
 ) -> Result<Rule> {
     let status = if enabled { ExpirationStatus::Enabled } else { ExpirationStatus::Disabled };
     Rule::builder()
-        .id(format!("{MARK}{id}"))
+        .id(id)
         .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
         .status(status)
         .set_expiration(expire.map(|days| LifecycleExpiration::builder().days(days).build()))

@@ -85,14 +85,18 @@ pub(crate) async fn get(store: &Store, key: &ObjectKey, version: Option<String>)
     }))
 }
 
-/// A version without a lock is answered as an error, with a code of its own.
+/// A version without a lock is answered as an error, with a code of its own, which differs between servers.
 fn absent<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) => {
-            let none =
-                error.context().any(|(name, value)| name == "code" && value.starts_with("NoSuchObjectLock"));
-            if none { Ok(None) } else { Err(error) }
+            let codes = [
+                "NoSuchObjectLockConfiguration",
+                "NoSuchObjectLegalHold",
+                "ObjectLockConfigurationNotFoundError",
+            ];
+            let is_absent = error.context().any(|(name, value)| name == "code" && codes.contains(&value));
+            if is_absent { Ok(None) } else { Err(error) }
         }
     }
 }

@@ -58,9 +58,10 @@ async fn find_out(store: &mut Store, key: &str, other: &str) -> Result<()> {
     let (tags, checked) = tokio::join!(put_with_tags(store, key), is_digest_checked(store, other));
     let kept_tags = tags?;
     store.features.crc64nvme = checked?;
-    if store.features.crc64nvme && !fits_whole_digest(store, key).await? {
-        store.features.crc64nvme = false;
-    }
+    // Before any write that a server may let pass, since it would take the tags away.
+    let (tagged, fits) = tokio::join!(are_tags_kept(store, key, kept_tags), fits_whole_digest(store, key));
+    let tagged = tagged?;
+    store.features.crc64nvme &= fits?;
     let object = ObjectKey::new(key)?;
     let store_ref: &Store = store;
     let put = || {
@@ -77,20 +78,10 @@ async fn find_out(store: &mut Store, key: &str, other: &str) -> Result<()> {
         let absent = refused(copy().if_none_match("*").send().await)?;
         Ok::<_, Error>(absent && refused(copy().if_match(NO_TAG).send().await)?)
     };
-    let tagged = async {
-        if !kept_tags {
-            return Ok(false);
-        }
-        let answer = store_ref.client.get_object_tagging().bucket(store_ref.bucket()).key(key).send().await;
-        match answer {
-            Ok(answer) => Ok(answer.tag_set().iter().any(|tag| tag.key() == "probe" && tag.value() == "1")),
-            Err(error) => definite(convert("read the probe's tags", error)).map(|()| false),
-        }
-    };
-    let (absent, matching, completed, copied, tagged) =
-        tokio::join!(absent, matching, completes_on_condition(store_ref, &object), copied, tagged);
+    let (absent, matching, completed, copied) =
+        tokio::join!(absent, matching, completes_on_condition(store_ref, &object), copied);
     let (completed_absent, completed_matching) = completed?;
-    let (absent, matching, copied, tagged) = (absent?, matching?, copied?, tagged?);
+    let (absent, matching, copied) = (absent?, matching?, copied?);
     // Last, since a server that ignores the condition deletes the object.
     let deleting = if store.locked_by_default {
         false
@@ -103,7 +94,7 @@ async fn find_out(store: &mut Store, key: &str, other: &str) -> Result<()> {
     features.write_if_match = matching && completed_matching;
     features.copy_conditions = copied;
     features.delete_if_match = deleting;
-    features.tags = tagged;
+    (features.tags, features.counts_tags) = tagged;
     Ok(())
 }
 
@@ -121,6 +112,24 @@ async fn put_with_tags(store: &Store, key: &str) -> Result<bool> {
             Ok(false)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Whether the probe's tag is there, and whether answers to `HEAD` tell the number of tags.
+async fn are_tags_kept(store: &Store, key: &str, were_taken: bool) -> Result<(bool, bool)> {
+    if !were_taken {
+        return Ok((false, false));
+    }
+    let head = store.client.head_object().bucket(store.bucket()).key(key).send();
+    let tags = store.client.get_object_tagging().bucket(store.bucket()).key(key).send();
+    let (head, tags) = tokio::join!(head, tags);
+    let are_counted = head.map_err(fault("describe the probe"))?.tag_count() == Some(1);
+    match tags {
+        Ok(answer) => {
+            let is_kept = answer.tag_set().iter().any(|tag| tag.key() == "probe" && tag.value() == "1");
+            Ok((is_kept, are_counted))
+        }
+        Err(error) => definite(convert("read the probe's tags", error)).map(|()| (false, false)),
     }
 }
 

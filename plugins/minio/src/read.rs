@@ -232,8 +232,9 @@ pub(crate) async fn get_metadata(
     options::check_extra(&options.extra)?;
     let version = named_version(store, options.version.as_ref())?;
     let (mut found, tag_count) = head_with_tag_count(store, key, version.clone()).await?;
-    // Not every server counts the tags in its answer to `HEAD`.
-    if store.features.tags && tag_count != Some(0) {
+    // Where the server counts them, no number means none; where it does not, they are asked for.
+    let may_have_tags = tag_count.map_or(!store.features.counts_tags, |count| count > 0);
+    if store.features.tags && may_have_tags {
         found.tags = tags(store, key, version.as_deref()).await?;
     }
     Ok(found)

@@ -31,6 +31,8 @@ pub(crate) struct Features {
     pub(crate) crc64nvme: bool,
     /// Tags are kept.
     pub(crate) tags: bool,
+    /// Answers to `HEAD` tell how many tags there are.
+    pub(crate) counts_tags: bool,
     /// The bucket keeps versions.
     pub(crate) versions: bool,
     /// The bucket takes lifecycle rules.
