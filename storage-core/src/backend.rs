@@ -76,6 +76,7 @@ pub trait Backend: Send + Sync + 'static {
     /// * the body's own error, where it fails; `LengthMismatch` where it is too short or too long
     /// * `AlreadyExists` or `PreconditionFailed`, as the condition has it
     /// * `ChecksumMismatch` where the content has not the expected digest
+    /// * `ObjectArchived` where an archived object is there and the provider wants it deleted or restored first
     /// * `TooLarge`, `ObjectLocked`, `ReadOnly`
     async fn save(&self, key: &ObjectKey, body: ByteStream, options: SaveOptions) -> Result<SaveResult>;
 

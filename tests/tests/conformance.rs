@@ -67,6 +67,7 @@ fn targets() -> Vec<Target> {
         target::gcs_fake_gcs(),
         target::minio_seaweedfs(),
         target::minio_juicefs(),
+        target::azure_blob_azurite(),
     ]
 }
 

@@ -66,7 +66,10 @@ pub(crate) fn read(reader: &mut ConfigReader<'_>) -> (Account, Named) {
         if let (Some(given), Some(other)) = (&given, &from_string)
             && given != other
         {
-            reader.fault(key, "is another than that of connection_string (AZURE_CONNECTION_STRING); give one of them");
+            reader.fault(
+                key,
+                "is another than that of connection_string (AZURE_CONNECTION_STRING); give one of them",
+            );
         }
         given.or(from_string)
     };
@@ -78,7 +81,8 @@ pub(crate) fn read(reader: &mut ConfigReader<'_>) -> (Account, Named) {
     let mut url = |key: &str, text: Option<String>| {
         let url = text.as_deref().map(endpoint);
         if url == Some(None) {
-            reader.fault(key, "is not the URL of a blob service such as https://account.blob.core.windows.net");
+            reader
+                .fault(key, "is not the URL of a blob service such as https://account.blob.core.windows.net");
         }
         url.flatten()
     };
@@ -111,7 +115,10 @@ pub(crate) fn read(reader: &mut ConfigReader<'_>) -> (Account, Named) {
     if let Some(sas) = &sas
         && !form_urlencoded::parse(sas.as_bytes()).any(|(name, _)| name == "sig")
     {
-        reader.fault("sas_token", "the token has no signature (sig=…); copy it whole, without the URL before it");
+        reader.fault(
+            "sas_token",
+            "the token has no signature (sig=…); copy it whole, without the URL before it",
+        );
     }
     (Account { name, primary, secondary }, Named { key, sas: sas.map(Secret::new) })
 }
@@ -197,8 +204,9 @@ mod tests {
         .expect("sound");
         assert_eq!(parts.primary.as_deref(), Some("https://acc.blob.core.chinacloudapi.cn"));
         assert_eq!((parts.name.as_deref(), parts.key.as_deref()), (Some("acc"), Some("a2V5==")));
-        let parts = parse("BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x%3D")
-            .expect("sound");
+        let parts =
+            parse("BlobEndpoint=https://acc.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x%3D")
+                .expect("sound");
         assert_eq!(parts.sas.as_deref(), Some("sv=1&sig=x%3D"));
         let parts = parse("UseDevelopmentStorage=true").expect("sound");
         assert_eq!((parts.name.as_deref(), parts.primary.as_deref()), (Some(EMULATOR), Some(EMULATOR_URL)));

@@ -6,23 +6,28 @@
 //!   for `-`,
 //! * a value that is empty, not printable ASCII, has spaces at an end or two in a row, or starts with `=?`, becomes
 //!   `=?UTF-8?B?…?=` with its base64,
-//! * the digests that no header of Azure's holds are metadata that starts with `x1`.
+//! * the digests that no header of Azure's holds, and that there is no `Content-Type`, are metadata that starts with
+//!   `x1`.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use azure_core::base64;
 use azure_core::headers::{HeaderName, Headers};
-use storage_core::{Checksums, ETag, ObjectKey, ObjectMeta, Result, SaveOptions, Tier, VersionId, WriteCondition};
+use storage_core::{
+    Checksums, ETag, ObjectKey, ObjectMeta, Result, SaveOptions, Tier, VersionId, WriteCondition,
+};
 
 use crate::error;
 
 const META: &str = "x-ms-meta-";
 const ENCODED_NAME: &str = "x0";
-const DIGEST_NAME: &str = "x1";
+const OWN_NAME: &str = "x1";
 const SHA256: &str = "x1sha256";
 const CRC32C: &str = "x1crc32c";
 const CRC64: &str = "x1crc64nvme";
+/// Says that no `Content-Type` was given: Azure keeps one of its own then.
+const UNTYPED: &str = "x1untyped";
 
 /// The headers that make a blob with these attributes and digests. `default_tier` is that of the configuration.
 pub(crate) fn headers(
@@ -43,6 +48,9 @@ pub(crate) fn headers(
     set("x-ms-access-tier", options.tier.map(azure_tier).or(default_tier));
     if !options.tags.is_empty() {
         set("x-ms-tags", Some(&tags_header(&options.tags)));
+    }
+    if options.content_type.is_none() {
+        headers.push((format!("{META}{UNTYPED}"), "1".to_owned()));
     }
     headers.extend(metadata_headers(&options.metadata));
     headers.extend(digest_headers(digests));
@@ -87,7 +95,7 @@ pub(crate) fn unquoted(text: &str) -> ETag {
 }
 
 fn encode_name(name: &str) -> String {
-    let plain = !name.contains('-') && !name.starts_with(ENCODED_NAME) && !name.starts_with(DIGEST_NAME);
+    let plain = !name.contains('-') && !name.starts_with(ENCODED_NAME) && !name.starts_with(OWN_NAME);
     if plain {
         return name.to_owned();
     }
@@ -123,7 +131,8 @@ pub(crate) fn take_metadata(meta: &mut ObjectMeta, name: &str, value: &str) {
         SHA256 => meta.checksums.sha256 = hex::decode(value).ok().and_then(|bytes| bytes.try_into().ok()),
         CRC32C => meta.checksums.crc32c = u32::from_str_radix(value, 16).ok(),
         CRC64 => meta.checksums.crc64nvme = u64::from_str_radix(value, 16).ok(),
-        name if name.starts_with(DIGEST_NAME) => {}
+        UNTYPED => meta.content_type = None,
+        name if name.starts_with(OWN_NAME) => {}
         name => drop(meta.metadata.insert(decode_name(name), decode_value(value))),
     }
 }

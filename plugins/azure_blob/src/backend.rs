@@ -7,16 +7,16 @@ use storage_core::{
     AbortResult, Backend, BackendInfo, ByteStream, CompleteOptions, CopyOptions, DeleteOptions, DeleteResult,
     Health, LifecycleReport, LifecycleRule, ListOptions, ListPage, ListPartsOptions, ListUploadsOptions,
     ListVersionsOptions, MetadataOptions, ObjectKey, ObjectMeta, OpenRequest, Part, PartOptions, PartPage,
-    PresignRequest, PresignedUrl, RestoreOptions, RestoreStatus, Result, RetrieveOptions, Retrieved, SaveOptions,
-    SaveResult, SetTierOptions, Tier, UploadId, UploadPage, VersionId, VersionPage, async_trait,
+    PresignRequest, PresignedUrl, RestoreOptions, RestoreStatus, Result, RetrieveOptions, Retrieved,
+    SaveOptions, SaveResult, SetTierOptions, Tier, UploadId, UploadPage, VersionId, VersionPage, async_trait,
 };
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::store::Shared;
 use crate::{
-    copy, delete, describe, extension, health, lifecycle, list, multipart, open, presign, retrieve, save, tier,
-    uploads, versions,
+    copy, delete, describe, extension, health, lifecycle, list, multipart, open, presign, retrieve, save,
+    tier, uploads, versions,
 };
 
 /// A container of an account.

@@ -99,7 +99,9 @@ impl Pieces {
 pub(crate) fn block_bytes(transfer: &Transfer, length_bytes: Option<u64>, number: u64) -> u64 {
     match length_bytes {
         // A few blocks fewer than there may be, since sizes are rounded.
-        Some(length) => transfer.block_bytes.max(length.div_ceil(MAX_BLOCKS - 1_000).next_multiple_of(1 << 20)),
+        Some(length) => {
+            transfer.block_bytes.max(length.div_ceil(MAX_BLOCKS - 1_000).next_multiple_of(1 << 20))
+        }
         // Doubles again and again: so 50,000 blocks hold more than 2 TiB.
         None => (transfer.block_bytes << (number / 5_000).min(6)).min(MAX_HELD_BYTES),
     }
@@ -141,7 +143,9 @@ pub(crate) async fn stage_body(
             }
             let started = Instant::now();
             flying.push(async move {
-                retry::part(|| stage(&store.client, blob, &name, piece.clone())).await.map(|()| started.elapsed())
+                retry::part(|| stage(&store.client, blob, &name, piece.clone()))
+                    .await
+                    .map(|()| started.elapsed())
             });
         }
         let over = pieces.is_over();

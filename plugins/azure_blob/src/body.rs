@@ -251,7 +251,10 @@ impl Check {
         if same {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::ChecksumMismatch, "the bytes do not match the digest that is kept with the object")
-            .with_retry(Retry::May))
+        Err(Error::new(
+            ErrorKind::ChecksumMismatch,
+            "the bytes do not match the digest that is kept with the object",
+        )
+        .with_retry(Retry::May))
     }
 }

@@ -7,7 +7,9 @@
 use std::sync::Arc;
 
 use azure_core::headers::{HeaderName, HeaderValue, Headers};
-use azure_core::{ClientOptions, HttpClient, Method, Request, ResponseBody, RetryOptions, TransportOptions, Url};
+use azure_core::{
+    ClientOptions, HttpClient, Method, Request, ResponseBody, RetryOptions, TransportOptions, Url,
+};
 use azure_storage::{CloudLocation, StorageCredentials};
 use azure_storage_blobs::prelude::{BlobServiceClient, ClientBuilder};
 use bytes::{Bytes, BytesMut};
@@ -148,7 +150,9 @@ impl Client {
             .identity
             .credentials(&config.account.name, Arc::clone(&http) as Arc<dyn HttpClient>)
             // The SDK's words repeat the token.
-            .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "sas_token (AZURE_SAS_TOKEN) is no query string"))?;
+            .map_err(|_| {
+                Error::new(ErrorKind::ConfigInvalid, "sas_token (AZURE_SAS_TOKEN) is no query string")
+            })?;
         let authorized = Authorized::new(Arc::clone(&http), credentials.clone());
         let transport = Arc::new(Authorized::new(http, credentials)) as Arc<dyn HttpClient>;
         let location = CloudLocation::Custom {
@@ -241,7 +245,8 @@ impl Client {
     async fn send_to(&self, endpoint: &Url, call: &Call, from_secondary: bool) -> Result<Reply> {
         let mut url = self.url(endpoint, &call.target);
         if !call.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(call.query.iter().map(|(name, value)| (*name, value.as_str())));
+            url.query_pairs_mut()
+                .extend_pairs(call.query.iter().map(|(name, value)| (*name, value.as_str())));
         }
         let mut request = Request::new(url, call.method);
         for (name, value) in &call.headers {
@@ -265,7 +270,9 @@ impl Client {
 
     /// Adds what only the configuration tells.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        if error.kind() == ErrorKind::ConfigInvalid && error.context().any(|fact| fact.1 == "ContainerNotFound") {
+        if error.kind() == ErrorKind::ConfigInvalid
+            && error.context().any(|fact| fact.1 == "ContainerNotFound")
+        {
             let (account, container) = (self.service.account(), &self.container);
             return Error::new(
                 ErrorKind::ConfigInvalid,

@@ -50,6 +50,7 @@ pub(crate) struct Transfer {
 pub(crate) struct Connection {
     pub(crate) connect_timeout: Duration,
     pub(crate) idle_timeout: Duration,
+    pub(crate) keep_alive: Duration,
     pub(crate) ca_file: Option<PathBuf>,
     pub(crate) proxy: Option<String>,
 }
@@ -168,6 +169,13 @@ pub(crate) fn schema() -> ConfigSchema {
         )
         .default("60s"),
         field(
+            "keep_alive",
+            "AZURE_KEEP_ALIVE",
+            ConfigKind::Duration,
+            "How long a connection is kept for the next request; less than the server keeps it, which of Azurite is 5s.",
+        )
+        .default("30s"),
+        field(
             "ca_file",
             "AZURE_CA_FILE",
             ConfigKind::Path,
@@ -206,7 +214,9 @@ impl Config {
         if !container.is_empty() && !is_container_name(&container) {
             reader.fault(
                 "container_name",
-                format!("{container:?} is no container name: 3 to 63 of a-z, 0-9 and single dashes between them"),
+                format!(
+                    "{container:?} is no container name: 3 to 63 of a-z, 0-9 and single dashes between them"
+                ),
             );
         }
         const MIB: u64 = 1 << 20;
@@ -245,6 +255,7 @@ impl Config {
             connection: Connection {
                 connect_timeout: reader.duration("connect_timeout"),
                 idle_timeout: reader.duration("idle_timeout"),
+                keep_alive: reader.duration("keep_alive"),
                 ca_file: reader.optional_path("ca_file"),
                 proxy: reader.optional_string("proxy_url"),
             },
@@ -301,10 +312,7 @@ mod tests {
         assert_eq!(config.location(), "https://myaccount.blob.core.windows.net/my-container");
         assert_eq!(config.tier.as_deref(), Some("Hot"));
         assert!(!config.create_container && !config.versioning && !config.read_secondary);
-        assert_eq!(
-            config.account.secondary.as_str(),
-            "https://myaccount-secondary.blob.core.windows.net/"
-        );
+        assert_eq!(config.account.secondary.as_str(), "https://myaccount-secondary.blob.core.windows.net/");
     }
 
     #[test]

@@ -43,15 +43,16 @@ pub(crate) async fn copy(
         options::check_description(replace)?;
     }
     let version = options::version(&store, options.source_version.as_ref())?;
-    let described = storage_core::MetadataOptions {
-        version: options.source_version.clone(),
-        ..Default::default()
-    };
+    let described =
+        storage_core::MetadataOptions { version: options.source_version.clone(), ..Default::default() };
     let meta = describe::get_metadata(Shared::clone(&store), from.clone(), described).await?;
     if let Some(expected) = &options.source_if_match
         && meta.etag.as_ref() != Some(expected)
     {
-        return Err(Error::new(ErrorKind::PreconditionFailed, "the source has not the tag that the condition names"));
+        return Err(Error::new(
+            ErrorKind::PreconditionFailed,
+            "the source has not the tag that the condition names",
+        ));
     }
     if meta.tier == Some(Tier::Glacier) {
         return Err(Error::new(

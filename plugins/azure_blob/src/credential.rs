@@ -299,7 +299,10 @@ impl Managed {
         if !status.is_success() {
             // What it says is about the identity, not a secret.
             let words: String = String::from_utf8_lossy(&body).chars().take(500).collect();
-            return Err(refused(format!("the managed identity's endpoint answered {}: {words}", status as u16)));
+            return Err(refused(format!(
+                "the managed identity's endpoint answered {}: {words}",
+                status as u16
+            )));
         }
         let token: ManagedToken = serde_json::from_slice(&body)
             .map_err(|_| refused("the managed identity's endpoint answered no token".to_owned()))?;
@@ -308,8 +311,8 @@ impl Managed {
             other => other.as_i64(),
         };
         let expires_on = expires.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-        let expires_on =
-            expires_on.ok_or_else(|| refused("the managed identity's token has no time of expiry".to_owned()))?;
+        let expires_on = expires_on
+            .ok_or_else(|| refused("the managed identity's token has no time of expiry".to_owned()))?;
         Ok(AccessToken::new(token.access_token, expires_on))
     }
 }

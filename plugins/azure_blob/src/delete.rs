@@ -33,9 +33,10 @@ pub(crate) async fn delete(store: Shared, key: ObjectKey, options: DeleteOptions
     };
     match answer {
         Ok(()) => Ok(DeleteResult { existed: true, version: options.version, delete_marker: false }),
-        Err(error) if error.kind() == ErrorKind::NotFound && options.if_match.is_some() => {
-            Err(Error::new(ErrorKind::PreconditionFailed, "there is no object that the condition could hold for"))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound && options.if_match.is_some() => Err(Error::new(
+            ErrorKind::PreconditionFailed,
+            "there is no object that the condition could hold for",
+        )),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(DeleteResult::default()),
         Err(error) => Err(error),
     }

@@ -13,7 +13,11 @@ use crate::{attributes, error, name, options};
 /// # Errors
 ///
 /// `NotFound`.
-pub(crate) async fn get_metadata(store: Shared, key: ObjectKey, options: MetadataOptions) -> Result<ObjectMeta> {
+pub(crate) async fn get_metadata(
+    store: Shared,
+    key: ObjectKey,
+    options: MetadataOptions,
+) -> Result<ObjectMeta> {
     options::check_extra(&options.extra)?;
     let version = options::version(&store, options.version.as_ref())?;
     let blob = name::of_key(&key)?;

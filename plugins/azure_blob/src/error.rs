@@ -48,6 +48,10 @@ pub(crate) fn from_answer(status: u16, headers: &Headers, body: &[u8]) -> Error 
 /// The table. What is not in it goes by its status.
 fn classify(status: u16, code: &str) -> Row {
     use ErrorKind as Kind;
+    if status == 304 {
+        // It has the code of a condition that failed.
+        return by_status(status);
+    }
     match code {
         "BlobNotFound" | "ResourceNotFound" => (Kind::NotFound, NEVER, ""),
         // It is a 404, but of what was configured and not of what was asked for.
@@ -98,9 +102,11 @@ fn classify(status: u16, code: &str) -> Row {
             NEVER,
             "the identity lacks a role such as Storage Blob Data Contributor, or the signature a permission",
         ),
-        "AuthorizationSourceIPMismatch" | "IpAuthorizationError" => {
-            (Kind::PermissionDenied, NEVER, "the signature or the account's firewall does not allow this address")
-        }
+        "AuthorizationSourceIPMismatch" | "IpAuthorizationError" => (
+            Kind::PermissionDenied,
+            NEVER,
+            "the signature or the account's firewall does not allow this address",
+        ),
         "AuthorizationProtocolMismatch" => {
             (Kind::PermissionDenied, NEVER, "the signature allows https only; check AZURE_ENDPOINT_URL")
         }
@@ -117,7 +123,9 @@ fn classify(status: u16, code: &str) -> Row {
         "OperationTimedOut" | "RequestTimeout" => (Kind::Timeout, MAY, ""),
         "InternalError" | "ServiceUnavailable" => (Kind::Unavailable, MAY, ""),
         // The bytes that came were not those that were sent: the way spoilt them, and the next try need not.
-        "Md5Mismatch" | "Crc64Mismatch" => (Kind::ChecksumMismatch, MAY, "the bytes were damaged on their way"),
+        "Md5Mismatch" | "Crc64Mismatch" => {
+            (Kind::ChecksumMismatch, MAY, "the bytes were damaged on their way")
+        }
         "RequestBodyTooLarge" | "MetadataTooLarge" | "BlockCountExceedsLimit" | "BlockListTooLong" => {
             (Kind::TooLarge, NEVER, "")
         }
@@ -231,7 +239,10 @@ pub(crate) fn from_sdk(error: azure_core::Error) -> Error {
             let words = words.as_deref().and_then(|words| words.lines().next());
             let said = words.map_or_else(|| plain(status), lowercase_phrase);
             let message = if advice.is_empty() { said } else { format!("{said}: {advice}") };
-            Error::new(kind, message).with_retry(retry).with_context("status", status).with_context("code", code)
+            Error::new(kind, message)
+                .with_retry(retry)
+                .with_context("status", status)
+                .with_context("code", code)
         }
         azure_core::error::ErrorKind::Credential => credential(&error),
         _ => Error::new(ErrorKind::Internal, "the SDK failed").with_context("reason", summary(&error)),
@@ -243,9 +254,12 @@ fn credential(error: &azure_core::Error) -> Error {
     let mut next: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
     while let Some(cause) = next {
         if let Some(ours) = cause.downcast_ref::<Error>() {
-            return Error::new(ours.kind(), format!("no token of Entra ID could be fetched: {}", ours.message()))
-                .with_retry(ours.retry())
-                .with_context("reason", summary(error));
+            return Error::new(
+                ours.kind(),
+                format!("no token of Entra ID could be fetched: {}", ours.message()),
+            )
+            .with_retry(ours.retry())
+            .with_context("reason", summary(error));
         }
         next = cause.source();
     }
@@ -307,7 +321,7 @@ mod tests {
             (500, "InternalError", Kind::Unavailable, MAY),
             (400, "Md5Mismatch", Kind::ChecksumMismatch, MAY),
             (413, "RequestBodyTooLarge", Kind::TooLarge, NEVER),
-            (304, "", Kind::NotModified, NEVER),
+            (304, "ConditionNotMet", Kind::NotModified, NEVER),
             (502, "", Kind::Unavailable, MAY),
             (400, "SomethingNew", Kind::InvalidArgument, NEVER),
         ] {

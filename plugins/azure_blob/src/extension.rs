@@ -70,7 +70,12 @@ const TABLE: &[Row] = &[
         true,
         &[KEY, ("hold", "true or false.", true)],
     ),
-    ("sweep_uploads", "Drops uploads in parts that are older than upload_expiry, as is done daily.", true, &[]),
+    (
+        "sweep_uploads",
+        "Drops uploads in parts that are older than upload_expiry, as is done daily.",
+        true,
+        &[],
+    ),
 ];
 
 /// All extensions, described.
@@ -179,7 +184,8 @@ async fn put(store: &Store, blob: &str, comp: &str, headers: &[(&str, &str)]) ->
 }
 
 async fn account_info(store: &Store) -> Result<Value> {
-    let call = Call::new(Method::Get, Target::Service).query("restype", "account").query("comp", "properties");
+    let call =
+        Call::new(Method::Get, Target::Service).query("restype", "account").query("comp", "properties");
     let reply = store.client.read(&call).await?;
     Ok(json!({
         "sku": reply.header("x-ms-sku-name"),
@@ -241,7 +247,8 @@ async fn restore_snapshot(store: &Store, key: &ObjectKey, snapshot: &str) -> Res
     let blob = name::of_key(key)?;
     let reply = store.client.send(&Call::blob(Method::Head, &blob).query("snapshot", snapshot)).await?;
     let size = reply.header("content-length").and_then(|text| text.parse().ok());
-    let meta = attributes::from_headers(key, &reply.headers, size.ok_or_else(|| error::malformed("length"))?)?;
+    let meta =
+        attributes::from_headers(key, &reply.headers, size.ok_or_else(|| error::malformed("length"))?)?;
     let source = copy::address(store, &blob, Some(Moment::Snapshot(snapshot)), &meta).await?;
     let attributes = copy::attributes_of(&meta);
     let saved = copy::compose(store, &blob, &source, &meta, &attributes, &WriteCondition::Always).await?;
@@ -254,7 +261,8 @@ async fn list_deleted(store: &Store, prefix: &str) -> Result<Value> {
     let deleted = deleted.filter_map(|one| {
         let meta = list::object(one)?;
         let properties = one.child("Properties")?;
-        let days_left = properties.text_of("RemainingRetentionDays").and_then(|text| text.parse::<u64>().ok());
+        let days_left =
+            properties.text_of("RemainingRetentionDays").and_then(|text| text.parse::<u64>().ok());
         Some(json!({ "key": meta.key.as_str(), "size_bytes": meta.size_bytes, "days_left": days_left }))
     });
     Ok(json!({ "deleted": deleted.collect::<Vec<_>>() }))
@@ -288,7 +296,9 @@ async fn set_tags(store: &Store, given: &Given) -> Result<Value> {
     storage_core::object::validate_tags(&tags)?;
     let set: String = tags
         .iter()
-        .map(|(name, value)| format!("<Tag><Key>{}</Key><Value>{}</Value></Tag>", escape(name), escape(value)))
+        .map(|(name, value)| {
+            format!("<Tag><Key>{}</Key><Value>{}</Value></Tag>", escape(name), escape(value))
+        })
         .collect();
     let body = format!("<?xml version=\"1.0\" encoding=\"utf-8\"?><Tags><TagSet>{set}</TagSet></Tags>");
     let call = Call::blob(Method::Put, &given.blob()?).query("comp", "tags").body(body.into());
@@ -303,8 +313,10 @@ async fn set_immutability(store: &Store, given: &Given) -> Result<Value> {
     }
     let until = given.text("until")?.parse::<jiff::Timestamp>();
     let until = until.map_err(|_| invalid("until", "is no moment such as 2030-01-01T00:00:00Z"))?;
-    let seconds = u64::try_from(until.as_second()).map_err(|_| invalid("until", "is a moment before 1970"))?;
+    let seconds =
+        u64::try_from(until.as_second()).map_err(|_| invalid("until", "is a moment before 1970"))?;
     let until = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
-    let headers = [("x-ms-immutability-policy-until-date", until.as_str()), ("x-ms-immutability-policy-mode", &mode)];
+    let headers =
+        [("x-ms-immutability-policy-until-date", until.as_str()), ("x-ms-immutability-policy-mode", &mode)];
     put(store, &given.blob()?, "immutabilityPolicies", &headers).await
 }

@@ -23,9 +23,8 @@ pub(crate) async fn health(store: Shared) -> Result<Health> {
         .query("maxresults", "1");
     note(&mut health, store.client.send(&list).await, "list blobs", "l")?;
     let blob = probe_name();
-    let write = Call::blob(Method::Put, &blob)
-        .header("x-ms-blob-type", "BlockBlob")
-        .body(Bytes::from_static(PROBE));
+    let write =
+        Call::blob(Method::Put, &blob).header("x-ms-blob-type", "BlockBlob").body(Bytes::from_static(PROBE));
     let Some(written) = note(&mut health, store.client.send(&write).await, "write blobs", "w")? else {
         return Ok(health);
     };
@@ -50,7 +49,8 @@ async fn read_back(store: &Store, blob: &str) -> Result<()> {
     if read == PROBE {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Unavailable, "the service gave other bytes than were written").with_retry(Retry::May))
+    Err(Error::new(ErrorKind::Unavailable, "the service gave other bytes than were written")
+        .with_retry(Retry::May))
 }
 
 /// A permission that is missing is a problem of a backend that answers; anything else is a failure.

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use azure_core::error::{Error as AzureError, ErrorKind as AzureErrorKind};
 use azure_core::headers::{HeaderName, HeaderValue, Headers};
-use azure_core::{Body, ClientOptions, Context, HttpClient, Policy, PolicyResult, Request, Response, StatusCode};
+use azure_core::{
+    Body, ClientOptions, Context, HttpClient, Policy, PolicyResult, Request, Response, StatusCode,
+};
 use azure_storage::StorageCredentials;
 use azure_storage::clients::{ServiceType, new_pipeline_from_options};
 use futures_util::TryStreamExt as _;
@@ -39,8 +41,7 @@ impl Http {
         let mut builder = reqwest_azure::Client::builder()
             .connect_timeout(connection.connect_timeout)
             .read_timeout(connection.idle_timeout)
-            // Of what lies idle longer, the load balancers of Azure may have forgotten the connection.
-            .pool_idle_timeout(std::time::Duration::from_secs(30))
+            .pool_idle_timeout(connection.keep_alive)
             .tcp_keepalive(std::time::Duration::from_secs(30))
             // An answer that leads elsewhere is none of the blob service's: the signature must not follow it.
             .redirect(reqwest_azure::redirect::Policy::none())
@@ -56,7 +57,8 @@ impl Http {
             let certificates = certificates.ok_or_else(|| {
                 invalid(format!("the file of ca_file (AZURE_CA_FILE), {shown}, holds no certificate in PEM"))
             })?;
-            builder = certificates.into_iter().fold(builder, |builder, one| builder.add_root_certificate(one));
+            builder =
+                certificates.into_iter().fold(builder, |builder, one| builder.add_root_certificate(one));
         }
         if let Some(proxy) = &connection.proxy {
             // The error would repeat the URL, which may hold a password.
@@ -64,9 +66,9 @@ impl Http {
                 .map_err(|_| invalid("proxy_url (AZURE_PROXY_URL) is not the URL of a proxy".to_owned()))?;
             builder = builder.proxy(proxy);
         }
-        let client = builder
-            .build()
-            .map_err(|error| invalid("the HTTP client cannot be made".to_owned()).with_source(error.without_url()))?;
+        let client = builder.build().map_err(|error| {
+            invalid("the HTTP client cannot be made".to_owned()).with_source(error.without_url())
+        })?;
         Ok(Self { client })
     }
 
@@ -89,10 +91,8 @@ impl Http {
         for (name, value) in answer.headers() {
             // A header that is no text is none of those that are read.
             if let Ok(value) = value.to_str() {
-                headers.insert(
-                    HeaderName::from(name.as_str().to_owned()),
-                    HeaderValue::from(value.to_owned()),
-                );
+                headers
+                    .insert(HeaderName::from(name.as_str().to_owned()), HeaderValue::from(value.to_owned()));
             }
         }
         let body = answer.bytes_stream().map_err(|error| wrap(error::from_transport(error)));
@@ -147,7 +147,12 @@ struct Last(Arc<Http>);
 
 #[async_trait::async_trait]
 impl Policy for Last {
-    async fn send(&self, _context: &Context, request: &mut Request, _next: &[Arc<dyn Policy>]) -> PolicyResult {
+    async fn send(
+        &self,
+        _context: &Context,
+        request: &mut Request,
+        _next: &[Arc<dyn Policy>],
+    ) -> PolicyResult {
         self.0.send(request).await.map_err(wrap)
     }
 }

@@ -24,7 +24,8 @@ pub(crate) fn apply_lifecycle(store: &Shared, rules: &[LifecycleRule]) -> Result
          management-policy create --account-name {account} --resource-group GROUP --policy @policy.json`"
     )];
     notes.push(
-        "an account has one policy: put rules of other containers that it has into the document first".to_owned(),
+        "an account has one policy: put rules of other containers that it has into the document first"
+            .to_owned(),
     );
     let mut names = BTreeSet::new();
     let mut written = Vec::new();
@@ -54,7 +55,9 @@ fn write(rule: &LifecycleRule, container: &str, notes: &mut Vec<String>) -> Resu
     let (mut base, mut version) = (serde_json::Map::new(), serde_json::Map::new());
     for (age, tier) in &rule.transitions {
         let action = match tier {
-            Tier::Hot => return Err(refused(rule, "Azure moves objects to colder tiers only, and hot is none")),
+            Tier::Hot => {
+                return Err(refused(rule, "Azure moves objects to colder tiers only, and hot is none"));
+            }
             Tier::Warm => "tierToCool",
             Tier::Cold => "tierToCold",
             Tier::Glacier => "tierToArchive",
@@ -147,11 +150,15 @@ mod tests {
 
     #[test]
     fn rules_that_azure_does_not_have_are_refused_by_name() {
-        let hot = LifecycleRule { transitions: vec![(Duration::from_secs(DAY), Tier::Hot)], ..rule("warmer") };
+        let hot =
+            LifecycleRule { transitions: vec![(Duration::from_secs(DAY), Tier::Hot)], ..rule("warmer") };
         let odd = rule("no spaces");
         for rule in [hot, odd] {
             let error = write(&rule, "box", &mut Vec::new()).expect_err("refused");
-            assert!(error.kind() == ErrorKind::InvalidArgument && error.message().contains(&rule.id), "{error}");
+            assert!(
+                error.kind() == ErrorKind::InvalidArgument && error.message().contains(&rule.id),
+                "{error}"
+            );
         }
     }
 }

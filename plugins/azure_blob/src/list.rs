@@ -96,10 +96,7 @@ impl<'a> Walk<'a> {
 
     /// Adds an entry to the page, unless it was given already or lies before the start.
     async fn take(&mut self, store: &Store, entry: Entry, page: &mut ListPage) -> Result<()> {
-        let text = match &entry {
-            Entry::Object(meta) => meta.key.as_str(),
-            Entry::Group(group) => group.as_str(),
-        };
+        let text = entry.text();
         let group = match text[self.prefix.len()..].find('/') {
             Some(slash) if self.delimited => Some(text[..=self.prefix.len() + slash].to_owned()),
             _ => None,
@@ -162,6 +159,15 @@ enum Entry {
     Group(String),
 }
 
+impl Entry {
+    fn text(&self) -> &str {
+        match self {
+            Entry::Object(meta) => meta.key.as_str(),
+            Entry::Group(group) => group,
+        }
+    }
+}
+
 /// What the service answered.
 struct Found {
     entries: Vec<Entry>,
@@ -202,7 +208,10 @@ async fn ask(store: &Store, walk: &Walk<'_>, limit: u32) -> Result<Found> {
         Entry::Object(meta) => meta.key.as_str().starts_with(walk.prefix),
         Entry::Group(group) => group.starts_with(walk.prefix),
     });
-    Ok(Found { entries: entries.collect(), next: root.text_of("NextMarker").map(str::to_owned) })
+    let mut entries: Vec<_> = entries.collect();
+    // Groups may come apart from the objects.
+    entries.sort_by(|one, other| one.text().cmp(other.text()));
+    Ok(Found { entries, next: root.text_of("NextMarker").map(str::to_owned) })
 }
 
 /// The object that an entry tells; nothing for a blob whose name is no key's.

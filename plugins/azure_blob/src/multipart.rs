@@ -113,7 +113,8 @@ async fn stage(store: &Store, target: &str, name: &str, bytes: Bytes) -> Result<
 }
 
 fn too_large() -> Error {
-    Error::new(ErrorKind::TooLarge, "the part is larger than 256 MiB").with_context("limit_bytes", MAX_PART_BYTES)
+    Error::new(ErrorKind::TooLarge, "the part is larger than 256 MiB")
+        .with_context("limit_bytes", MAX_PART_BYTES)
 }
 
 /// Makes the object from these parts.
@@ -296,8 +297,9 @@ impl Sent {
 
 /// The parts that are there, by number.
 async fn sent_parts(store: &Store, record: &Record) -> Result<BTreeMap<u32, Sent>> {
-    let call =
-        Call::blob(Method::Get, &record.parts_name()).query("comp", "blocklist").query("blocklisttype", "all");
+    let call = Call::blob(Method::Get, &record.parts_name())
+        .query("comp", "blocklist")
+        .query("blocklisttype", "all");
     let text = match store.client.send(&call).await {
         Ok(reply) => reply.text().await?,
         // No block was sent yet.
@@ -357,7 +359,8 @@ fn read_name(name: &str) -> Option<(u32, String, usize, Kind, u64)> {
 /// A text that names an upload; nothing for one that no upload has.
 pub(crate) fn upload_uuid(upload: &UploadId) -> Result<uuid::Uuid> {
     let parsed = uuid::Uuid::try_parse(upload.as_str()).ok();
-    let own = parsed.filter(|uuid| uuid.simple().to_string() == upload.as_str() && uuid.get_timestamp().is_some());
+    let own =
+        parsed.filter(|uuid| uuid.simple().to_string() == upload.as_str() && uuid.get_timestamp().is_some());
     own.ok_or_else(|| error::not_found("upload"))
 }
 
@@ -393,7 +396,8 @@ mod tests {
 
     #[test]
     fn names_are_of_one_length_and_within_azures_limit() {
-        for (number, kind, crc) in [(1, Kind::Inner, 0), (10_000, Kind::Last, u64::MAX), (3, Kind::Empty, 1)] {
+        for (number, kind, crc) in [(1, Kind::Inner, 0), (10_000, Kind::Last, u64::MAX), (3, Kind::Empty, 1)]
+        {
             let name = Sending::new(number).piece(3, kind, crc);
             assert_eq!(name.len(), 49);
             let (read, _, piece, read_kind, read_crc) = read_name(&name).expect("own");

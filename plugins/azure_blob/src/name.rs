@@ -127,14 +127,17 @@ mod tests {
 
     #[test]
     fn usual_keys_are_their_names() {
-        for text in ["a", "users/7/résumé.pdf", " a ", ".hidden/x", "日本/語 📄", "a%2Fb+c?#", "a.b/c..d"] {
+        for text in ["a", "users/7/résumé.pdf", " a ", ".hidden/x", "日本/語 📄", "a%2Fb+c?#", "a.b/c..d"]
+        {
             assert_eq!(name(text), text);
         }
     }
 
     #[test]
     fn no_name_has_what_azure_warns_of() {
-        for text in ["a.", "a./b", ".../x", "a. ", "a\\b", "\\", "a\\", ".a./.b.", "...", ".storage-uploads/x"] {
+        for text in
+            ["a.", "a./b", ".../x", "a. ", "a\\b", "\\", "a\\", ".a./.b.", "...", ".storage-uploads/x"]
+        {
             let name = name(text);
             assert!(!name.ends_with('.') && !name.contains("./") && !name.contains('\\'), "{name:?}");
             assert!(!name.starts_with(".storage-uploads/"), "{name:?}");
@@ -144,7 +147,9 @@ mod tests {
 
     #[test]
     fn names_that_no_key_has_are_told_apart() {
-        for name in ["a.", "a/", "/a", "a//b", "a\\b", "a/./b", "\u{FF21}", "x\u{EFFFD}", ".storage-uploads/1", "."] {
+        for name in
+            ["a.", "a/", "/a", "a//b", "a\\b", "a/./b", "\u{FF21}", "x\u{EFFFD}", ".storage-uploads/1", "."]
+        {
             assert_eq!(to_key(name), None, "{name:?}");
         }
     }

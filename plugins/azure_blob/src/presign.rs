@@ -17,8 +17,11 @@ use crate::{name, options};
 pub(crate) async fn presign(store: Shared, request: PresignRequest) -> Result<PresignedUrl> {
     options::check_extra(&request.extra)?;
     if request.expires_in.is_zero() || request.expires_in > MAX_VALIDITY {
-        return Err(Error::new(ErrorKind::InvalidArgument, "the URL's validity is nothing or more than 7 days")
-            .with_context("expires_in_seconds", request.expires_in.as_secs()));
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            "the URL's validity is nothing or more than 7 days",
+        )
+        .with_context("expires_in_seconds", request.expires_in.as_secs()));
     }
     let version = options::version(&store, request.version.as_ref())?;
     let blob = name::of_key(&request.key)?;

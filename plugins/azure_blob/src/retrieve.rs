@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use azure_core::Method;
 use storage_core::{
-    ByteRange, ByteStream, ErrorKind, ObjectKey, ReadCondition, Result, RetrieveOptions, Retrieved,
+    ByteRange, ByteStream, Error, ErrorKind, ObjectKey, ReadCondition, Result, RetrieveOptions, Retrieved,
 };
 
 use crate::attributes::quoted;
@@ -26,12 +26,17 @@ pub(crate) async fn retrieve(store: Shared, key: ObjectKey, options: RetrieveOpt
     options::check_extra(&options.extra)?;
     let version = options::version(&store, options.version.as_ref())?.map(str::to_owned);
     let blob = name::of_key(&key)?;
-    let read = Read { conditions: conditions(&options.condition), range: options.range, store, key, blob, version };
+    let read =
+        Read { conditions: conditions(&options.condition), range: options.range, store, key, blob, version };
     let Some(window) = read.window() else {
         return read.by_description().await;
     };
     match read.get(&window, &read.conditions).await {
+        // An answer without a range is that of an empty object, or of a server that ignores ranges.
+        Ok(reply) if content_range(&reply).is_none() => read.by_description().await,
         Ok(reply) => read.answer(reply).await,
+        // A condition of an object that is not there is not decided.
+        Err(error) if error.kind() == ErrorKind::PreconditionFailed => read.refused(error).await,
         // What the range is wrong against, and that an empty object has no first byte, the answer does not tell.
         Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => read.by_description().await,
         Err(error) => Err(error),
@@ -65,6 +70,15 @@ impl Read {
     async fn get(&self, window: &Range<u64>, conditions: &[(String, String)]) -> Result<Reply> {
         let call = get(&self.blob, self.version.as_deref(), window).headers(conditions.iter().cloned());
         self.store.client.read(&call).await
+    }
+
+    /// Some servers say of a missing object that its condition fails.
+    async fn refused(self, error: Error) -> Result<Retrieved> {
+        let version = self.version.as_deref();
+        match describe::head(&self.store, &self.key, &self.blob, version, &[]).await {
+            Err(missing) if missing.kind() == ErrorKind::NotFound => Err(missing),
+            _ => Err(error),
+        }
     }
 
     /// Asks for the size first, and then for the bytes of just that content.

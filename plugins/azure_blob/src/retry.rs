@@ -64,7 +64,11 @@ mod tests {
         let count = AtomicU32::new(0);
         let result = part(|| async {
             let now = count.fetch_add(1, Ordering::Relaxed);
-            if now < times { Err(Error::new(ErrorKind::Unavailable, "broke").with_retry(retry)) } else { Ok(now) }
+            if now < times {
+                Err(Error::new(ErrorKind::Unavailable, "broke").with_retry(retry))
+            } else {
+                Ok(now)
+            }
         })
         .await;
         (result, count.into_inner())

@@ -71,7 +71,14 @@ pub(crate) async fn sign(store: &Store, grant: &Grant<'_>) -> Result<Url> {
         }
     };
     let protocol = if store.config.account.primary.scheme() == "https" { "https" } else { "https,http" };
-    let query = token(grant, &store.config.account.name, store.client.container(), protocol, &key, delegation.as_ref())?;
+    let query = token(
+        grant,
+        &store.config.account.name,
+        store.client.container(),
+        protocol,
+        &key,
+        delegation.as_ref(),
+    )?;
     let mut url = store.client.blob_url(grant.blob);
     if let Some(moment) = &grant.moment {
         add_moment(&mut url, moment);
@@ -173,13 +180,16 @@ fn whole(moment: OffsetDateTime) -> OffsetDateTime {
 }
 
 fn iso(moment: OffsetDateTime) -> Result<String> {
-    whole(moment)
-        .format(&Rfc3339)
-        .map_err(|error| Error::new(ErrorKind::InvalidArgument, "the time of expiry is none").with_source(error))
+    whole(moment).format(&Rfc3339).map_err(|error| {
+        Error::new(ErrorKind::InvalidArgument, "the time of expiry is none").with_source(error)
+    })
 }
 
 impl fmt::Debug for Grant<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant").field("permissions", &self.permissions).field("blob", &self.blob).finish_non_exhaustive()
+        f.debug_struct("Grant")
+            .field("permissions", &self.permissions)
+            .field("blob", &self.blob)
+            .finish_non_exhaustive()
     }
 }

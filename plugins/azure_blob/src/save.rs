@@ -59,9 +59,14 @@ async fn put(
     digests.update(&bytes);
     let checksums = digests.verify()?;
     let size_bytes = bytes.len() as u64;
+    // The service takes one digest to check by, and where an MD5 is given it wants to check that.
+    let check = match (checksums.md5, checksums.crc64nvme) {
+        (Some(md5), _) => Some(("content-md5".to_owned(), azure_core::base64::encode(md5))),
+        (None, crc) => crc.map(|crc| ("x-ms-content-crc64".to_owned(), crc64_header(crc))),
+    };
     let call = Call::blob(Method::Put, blob)
         .header("x-ms-blob-type", "BlockBlob")
-        .headers(checksums.crc64nvme.map(|crc| ("x-ms-content-crc64".to_owned(), crc64_header(crc))))
+        .headers(check)
         .headers(attributes::headers(options, &checksums, store.config.tier.as_deref()))
         .headers(attributes::condition_headers(&options.condition))
         .body(bytes);
@@ -82,8 +87,13 @@ async fn check_early(store: &Store, key: &ObjectKey, blob: &str, condition: &Wri
     };
     match (condition, found) {
         (WriteCondition::IfAbsent, Some(_)) => Err(already_exists()),
-        (WriteCondition::IfMatch(tag), found) if found.as_ref().and_then(|meta| meta.etag.as_ref()) != Some(tag) => {
-            Err(Error::new(ErrorKind::PreconditionFailed, "the object has not the tag that the condition names"))
+        (WriteCondition::IfMatch(tag), found)
+            if found.as_ref().and_then(|meta| meta.etag.as_ref()) != Some(tag) =>
+        {
+            Err(Error::new(
+                ErrorKind::PreconditionFailed,
+                "the object has not the tag that the condition names",
+            ))
         }
         _ => Ok(()),
     }
@@ -101,6 +111,11 @@ pub(crate) fn refused(error: Error, condition: &WriteCondition) -> Error {
         (WriteCondition::IfMatch(_), ErrorKind::NotFound) => {
             Error::new(ErrorKind::PreconditionFailed, "there is no object that the condition could hold for")
         }
+        (_, ErrorKind::ObjectArchived) => Error::new(
+            ErrorKind::ObjectArchived,
+            "Azure does not replace an archived object: delete it first, or ask for its restore",
+        )
+        .with_source(error),
         _ => error,
     }
 }

@@ -19,7 +19,12 @@ use crate::{describe, name, options};
 /// # Errors
 ///
 /// `NotFound`; `Conflict` where it is on its way to another tier already.
-pub(crate) async fn set_tier(store: Shared, key: ObjectKey, tier: Tier, options: SetTierOptions) -> Result<()> {
+pub(crate) async fn set_tier(
+    store: Shared,
+    key: ObjectKey,
+    tier: Tier,
+    options: SetTierOptions,
+) -> Result<()> {
     options::check_extra(&options.extra)?;
     let version = options::version(&store, options.version.as_ref())?;
     put(&store, &key, version, azure_tier(tier), options.speed).await
@@ -76,7 +81,9 @@ pub(crate) async fn restore(store: Shared, key: ObjectKey, options: RestoreOptio
         RestoreStatus::Archived => {
             put(&store, &key, version, &store.config.rehydrate_tier, Some(options.speed)).await
         }
-        _ => Err(Error::new(ErrorKind::InvalidArgument, "the object is not archived and can be read as it is")),
+        _ => {
+            Err(Error::new(ErrorKind::InvalidArgument, "the object is not archived and can be read as it is"))
+        }
     }
 }
 
@@ -96,7 +103,8 @@ pub(crate) async fn restore_status(
 }
 
 fn status_of(meta: &ObjectMeta) -> RestoreStatus {
-    let pending = meta.extra.get("archive_status").is_some_and(|status| status.starts_with("rehydrate-pending"));
+    let pending =
+        meta.extra.get("archive_status").is_some_and(|status| status.starts_with("rehydrate-pending"));
     match meta.tier {
         _ if pending => RestoreStatus::InProgress,
         Some(Tier::Glacier) => RestoreStatus::Archived,

@@ -225,7 +225,9 @@ impl Held {
         self.renewal.abort();
         let call = Call::blob(Method::Delete, &self.record).header("x-ms-lease-id", &self.lease);
         let removed = match self.store.client.send(&call).await {
-            Ok(_) => self.store.client.send(&Call::blob(Method::Delete, &record.parts_name())).await.map(drop),
+            Ok(_) => {
+                self.store.client.send(&Call::blob(Method::Delete, &record.parts_name())).await.map(drop)
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = removed {
@@ -252,7 +254,8 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.renewal.abort();
         if !self.ended {
-            let (store, record, lease) = (Shared::clone(&self.store), self.record.clone(), self.lease.clone());
+            let (store, record, lease) =
+                (Shared::clone(&self.store), self.record.clone(), self.lease.clone());
             tokio::spawn(async move { release(&store, &record, &lease).await });
         }
     }
@@ -298,14 +301,19 @@ pub(crate) async fn list_uploads(store: Shared, options: ListUploadsOptions) -> 
     // The names of uploads sort by when they began.
     uploads.sort_by(|one, other| (&one.key, &one.id).cmp(&(&other.key, &other.id)));
     let start = after.map_or(0, |(key, id)| {
-        uploads.partition_point(|upload| (upload.key.as_str(), upload.id.as_str()) <= (key.as_str(), id.as_str()))
+        uploads.partition_point(|upload| {
+            (upload.key.as_str(), upload.id.as_str()) <= (key.as_str(), id.as_str())
+        })
     });
     let mut uploads = uploads.split_off(start);
     let more = uploads.len() > limit;
     uploads.truncate(limit);
     let last = uploads.last().filter(|_| more);
     let next_page_token = last.map(|upload| {
-        token::write(&Place::Upload { key: upload.key.as_str().to_owned(), upload: upload.id.as_str().to_owned() })
+        token::write(&Place::Upload {
+            key: upload.key.as_str().to_owned(),
+            upload: upload.id.as_str().to_owned(),
+        })
     });
     Ok(UploadPage { uploads, next_page_token })
 }

@@ -96,7 +96,10 @@ impl Walk {
                 version: version.meta.version.as_ref().map_or("", VersionId::as_str).to_owned(),
             })
         });
-        VersionPage { versions: self.found.into_iter().map(|(version, _)| version).collect(), next_page_token }
+        VersionPage {
+            versions: self.found.into_iter().map(|(version, _)| version).collect(),
+            next_page_token,
+        }
     }
 }
 

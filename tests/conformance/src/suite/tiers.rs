@@ -186,8 +186,17 @@ async fn an_archived_object_may_be_deleted(checked: Checked) {
 
 async fn an_archived_object_may_be_overwritten(checked: Checked) {
     let key = archived(&checked).await;
-    checked.save(&key, Content::new(2, 20)).await;
-    checked.holds(&key, Content::new(2, 20)).await;
+    let new = Content::new(2, 20);
+    let answer = checked.backend.save(&key, new.body(Chunking::Buffer), SaveOptions::default()).await;
+    if answer.is_err() {
+        // A provider may want it deleted first; then the archived one is as it was.
+        refused(answer, ErrorKind::ObjectArchived);
+        assert_eq!(status(&checked, &key).await, RestoreStatus::Archived);
+        assert_eq!(checked.describe(&key).await.expect("described").size_bytes, 1_000);
+        assert!(checked.backend.delete(&key, Default::default()).await.expect("deleted").existed);
+        checked.save(&key, new).await;
+    }
+    checked.holds(&key, new).await;
 }
 
 async fn an_archived_object_is_not_copied(checked: Checked) {
