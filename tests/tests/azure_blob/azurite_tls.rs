@@ -12,7 +12,7 @@ use storage_core::{Backend, ErrorKind, PresignMethod, PresignRequest};
 use storage_tests::proxy::{Proxy, Rule};
 use storage_tests::servers::Server;
 
-use crate::rig::{Rig, Settings, content, key, open, read, requests, save};
+use crate::rig::{Rig, Settings, content, key, open, read, refusal, requests, save};
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const CLIENT: &str = "66666666-7777-8888-9999-000000000000";
@@ -145,7 +145,7 @@ async fn a_token_that_the_service_refuses_is_told_as_that() {
     authority.add(
         Rule::always().answer(200, answer.to_string()).response_header("content-type", "application/json"),
     );
-    let error = open(client_secret(&rig, &authority)).await.expect_err("for another service");
+    let error = refusal(client_secret(&rig, &authority)).await;
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
 }
 
@@ -157,7 +157,7 @@ async fn a_secret_that_entra_id_refuses_names_the_variables() {
     authority.add(
         Rule::always().answer(401, answer.to_string()).response_header("content-type", "application/json"),
     );
-    let error = open(client_secret(&rig, &authority)).await.expect_err("refused");
+    let error = refusal(client_secret(&rig, &authority)).await;
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
     assert!(error.message().contains("AZURE_CLIENT_ID"), "{error}");
     assert!(error.report().contains("AADSTS7000215"), "{}", error.report());
@@ -171,7 +171,7 @@ async fn an_entra_id_that_does_not_answer_is_no_wrong_secret() {
     let mut settings = client_secret(&rig, &authority);
     settings.retain(|(key, _)| *key != "authority_host");
     settings.push(("authority_host", "http://127.0.0.1:1".to_owned()));
-    let error = open(settings).await.expect_err("nobody is there");
+    let error = refusal(settings).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", error.report());
     assert!(error.retry().is_allowed());
 }
@@ -181,7 +181,7 @@ async fn an_authority_that_is_not_trusted_is_told_with_the_variable() {
     let rig = Rig::new("azurite_tls");
     let mut settings = rig.settings();
     settings.retain(|(key, _)| *key != "ca_file");
-    let error = open(settings).await.expect_err("unknown");
+    let error = refusal(settings).await;
     assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
     assert!(error.message().contains("AZURE_CA_FILE"), "{error}");
 }

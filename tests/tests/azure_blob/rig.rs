@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use storage_core::{
-    Backend, ByteStream, ConfigValues, ObjectKey, OpenRequest, Result, RetrieveOptions, SaveOptions,
+    Backend, ByteStream, ConfigValues, Error, ObjectKey, OpenRequest, Result, RetrieveOptions, SaveOptions,
     SaveResult,
 };
 use storage_tests::plugins::plugin_path;
@@ -137,6 +137,11 @@ pub(crate) async fn open(settings: Settings) -> Result<Arc<dyn Backend>> {
         config.set(key, value, "a test");
     }
     module.open(OpenRequest { name: "blobs".to_owned(), config, ..OpenRequest::default() }).await
+}
+
+/// Why a backend with these settings does not open.
+pub(crate) async fn refusal(settings: Settings) -> Error {
+    open(settings).await.err().expect("it does not open")
 }
 
 pub(crate) fn key(text: &str) -> ObjectKey {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use storage_core::{Capabilities, ErrorKind, PresignMethod, PresignRequest, Retry};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::rig::{Rig, Validity, content, key, open, read, save};
+use crate::rig::{Rig, Validity, content, key, open, read, refusal, save};
 
 #[tokio::test]
 async fn a_connection_string_is_enough() {
@@ -82,7 +82,7 @@ async fn an_expired_signature_is_told_as_that() {
     rig.open().await;
     let mut settings = rig.place();
     settings.push(("sas_token", rig.container_sas("racwdl", Validity::Past)));
-    let error = open(settings).await.expect_err("expired");
+    let error = refusal(settings).await;
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
     assert!(error.message().contains("AZURE_SAS_TOKEN"), "{error}");
 }
@@ -94,7 +94,7 @@ async fn an_altered_signature_is_refused() {
     let token = rig.container_sas("racwdl", Validity::Now).replace("sp=racwdl", "sp=racwdlt");
     let mut settings = rig.place();
     settings.push(("sas_token", token));
-    assert_eq!(open(settings).await.expect_err("altered").kind(), ErrorKind::Unauthenticated);
+    assert_eq!(refusal(settings).await.kind(), ErrorKind::Unauthenticated);
 }
 
 /// Keeps what is logged.
@@ -143,7 +143,7 @@ async fn no_secret_is_logged_or_told_even_at_the_finest_level() {
     let mut settings = rig.settings();
     settings.retain(|(key, _)| *key != "account_key");
     settings.push(("account_key", "aHVudGVyMg==".to_owned()));
-    let wrong = open(settings).await.expect_err("the key is wrong");
+    let wrong = refusal(settings).await;
     let logged = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
     assert!(logged.contains("azure_blob"), "the plugin's events arrive: {logged}");
     let told = format!("{logged}{} {refused:?} {} {wrong:?}", refused.report(), wrong.report());

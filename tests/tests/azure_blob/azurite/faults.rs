@@ -5,14 +5,14 @@ use std::time::Duration;
 use storage_core::{ByteStream, ErrorKind, Retry, SaveOptions};
 use storage_tests::proxy::{End, Rule};
 
-use crate::rig::{Rig, content, is_about, key, open, read, requests, save};
+use crate::rig::{Rig, content, is_about, key, read, refusal, requests, save};
 
 #[tokio::test]
 async fn a_missing_container_is_told_with_the_command_that_creates_it() {
     let rig = Rig::new("azurite");
     let mut settings = rig.settings();
     settings.retain(|(key, _)| *key != "create_container");
-    let error = open(settings).await.expect_err("it does not exist");
+    let error = refusal(settings).await;
     assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
     for part in ["az storage container create", &rig.container, "AZURE_CREATE_CONTAINER"] {
         assert!(error.message().contains(part), "{part} is not in {error}");
@@ -36,7 +36,7 @@ async fn a_wrong_key_names_the_variable_and_the_clock() {
     let mut settings = rig.settings();
     settings.retain(|(key, _)| *key != "account_key");
     settings.push(("account_key", "d3Jvbmcga2V5".to_owned()));
-    let error = open(settings).await.expect_err("the key is wrong");
+    let error = refusal(settings).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unauthenticated, Retry::Never));
     assert!(error.message().contains("AZURE_ACCOUNT_KEY") && error.message().contains("clock"), "{error}");
     assert!(error.context().any(|(name, _)| name == "request_id"), "{error}");
@@ -203,7 +203,7 @@ async fn a_server_that_is_not_there_is_told_without_the_url() {
     let mut settings = rig.settings();
     settings.retain(|(key, _)| *key != "endpoint_url");
     settings.push(("endpoint_url", "http://127.0.0.1:1/devstoreaccount1".to_owned()));
-    let error = open(settings).await.expect_err("nobody is there");
+    let error = refusal(settings).await;
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::May));
     assert!(!error.report().contains("comp=list"), "{}", error.report());
 }
@@ -214,7 +214,7 @@ async fn what_is_no_blob_service_is_told_as_that() {
     proxy.add(
         Rule::always().answer(301, "<html>moved</html>").response_header("location", "https://example.org/"),
     );
-    let error = open(rig.settings()).await.expect_err("a web page");
+    let error = refusal(rig.settings()).await;
     assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
     assert!(error.message().contains("AZURE_ENDPOINT_URL"), "{error}");
 }
