@@ -115,9 +115,12 @@ pub fn azure_blob_azurite() -> Target {
 /// waived for want of capability: the plugin declares what the provider has, and a test of the plugin's requests
 /// shows what the waived trial would.
 pub fn waivers(target: &str) -> &'static [Waiver] {
-    const WAIVERS: &[(&str, &[Waiver])] = &[("gcs_fake_gcs", FAKE_GCS),
+    const WAIVERS: &[(&str, &[Waiver])] = &[
+        ("gcs_fake_gcs", FAKE_GCS),
         ("minio_seaweedfs", minio_waivers::SEAWEEDFS),
-        ("minio_juicefs", minio_waivers::JUICEFS), ("azure_blob_azurite", AZURITE)];
+        ("minio_juicefs", minio_waivers::JUICEFS),
+        ("azure_blob_azurite", AZURITE),
+    ];
     WAIVERS.iter().find(|(name, _)| *name == target).map_or(&[], |(_, waivers)| waivers)
 }
 

@@ -148,7 +148,7 @@ impl Client {
         let http = Arc::new(Http::new(&config.connection)?);
         let credentials = config
             .identity
-            .credentials(&config.account.name, Arc::clone(&http) as Arc<dyn HttpClient>)
+            .credentials(&config.account.name, &http)
             // The SDK's words repeat the token.
             .map_err(|_| {
                 Error::new(ErrorKind::ConfigInvalid, "sas_token (AZURE_SAS_TOKEN) is no query string")

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::account::{Account, Named};
 use crate::config::endpoint;
+use crate::http::{Authority, Http};
 
 const METHODS: [&str; 6] =
     ["auto", "account_key", "sas_token", "client_secret", "workload_identity", "managed_identity"];
@@ -157,20 +158,21 @@ impl Identity {
     pub(crate) fn credentials(
         &self,
         account: &str,
-        http: Arc<dyn HttpClient>,
+        http: &Arc<Http>,
     ) -> azure_core::Result<StorageCredentials> {
+        let authority_http: Arc<dyn HttpClient> = Arc::new(Authority(Arc::clone(http)));
         let token: Arc<dyn TokenCredential> = match self.clone() {
             Identity::Key(key) => return Ok(StorageCredentials::access_key(account, key)),
             Identity::Sas(token) => return StorageCredentials::sas_token(token.secret()),
             Identity::Secret { authority, tenant, client, secret } => Arc::new(ClientSecretCredential::new(
-                http,
+                authority_http,
                 without_final_slash(authority),
                 tenant,
                 client,
                 secret.secret().to_owned(),
             )),
             Identity::Workload { authority, tenant, client, token_file } => Arc::new(Workload {
-                http,
+                http: authority_http,
                 authority: without_final_slash(authority),
                 tenant,
                 client,
@@ -178,6 +180,7 @@ impl Identity {
                 token: Mutex::default(),
             }),
             Identity::Managed { endpoint, header, client } => {
+                let http = Arc::clone(http) as Arc<dyn HttpClient>;
                 Arc::new(Managed { http, endpoint, header, client, token: Mutex::default() })
             }
         };

@@ -20,7 +20,9 @@ pub(crate) fn from_answer(status: u16, headers: &Headers, body: &[u8]) -> Error 
     // The first line; the others repeat the request's id and the time.
     let words = element(&text, "Message");
     let words = words.as_deref().and_then(|words| words.lines().next()).unwrap_or_default().trim();
-    let (kind, retry, advice) = classify(status, &code);
+    // The emulator has one code for a wrong signature and for a missing permission, and only the words differ.
+    let unproven = code == "AuthorizationFailure" && words.starts_with("Server failed to authenticate");
+    let (kind, retry, advice) = classify(status, if unproven { "AuthenticationFailed" } else { &code });
     let retry = match (retry, header("retry-after").and_then(|text| text.parse().ok())) {
         (Retry::May, Some(seconds)) => Retry::After(Duration::from_secs(seconds)),
         (retry, _) => retry,
@@ -254,12 +256,11 @@ fn credential(error: &azure_core::Error) -> Error {
     let mut next: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
     while let Some(cause) = next {
         if let Some(ours) = cause.downcast_ref::<Error>() {
-            return Error::new(
-                ours.kind(),
-                format!("no token of Entra ID could be fetched: {}", ours.message()),
-            )
-            .with_retry(ours.retry())
-            .with_context("reason", summary(error));
+            let message = format!("no token of Entra ID could be fetched: {}", ours.message());
+            let told = Error::new(ours.kind(), message).with_retry(ours.retry());
+            return ours
+                .context()
+                .fold(told, |told, (name, value)| told.with_context(name.to_owned(), value));
         }
         next = cause.source();
     }
@@ -268,6 +269,23 @@ fn credential(error: &azure_core::Error) -> Error {
         "no token of Entra ID could be fetched: check AZURE_TENANT_ID, AZURE_CLIENT_ID and what proves the identity",
     )
     .with_context("reason", summary(error))
+}
+
+/// Entra ID's answer to who asks for a token, if it is none.
+pub(crate) fn from_authority(status: u16, body: &[u8]) -> Error {
+    let words = serde_json::from_slice::<serde_json::Value>(body).ok();
+    let words = words.as_ref().and_then(|body| body["error_description"].as_str()).unwrap_or_default();
+    let words: String = words.lines().next().unwrap_or_default().chars().take(400).collect();
+    let error = match status {
+        429 => Error::new(ErrorKind::RateLimited, "too many were asked for").with_retry(MAY),
+        500.. => Error::new(ErrorKind::Unavailable, "it cannot serve now").with_retry(MAY),
+        _ => Error::new(
+            ErrorKind::Unauthenticated,
+            "check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE",
+        ),
+    };
+    let error = error.with_context("status", status);
+    if words.is_empty() { error } else { error.with_context("reason", words) }
 }
 
 /// An error and its causes in one line of bounded length.
