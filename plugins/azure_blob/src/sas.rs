@@ -5,13 +5,14 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use azure_core::Url;
 use azure_core::auth::Secret;
+use azure_core::{Method, Url};
 use azure_storage::shared_access_signature::service_sas::UserDeligationKey;
 use storage_core::{Error, ErrorKind, Result};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::client::{Call, Target};
 use crate::credential::Identity;
 use crate::error;
 use crate::store::Store;
@@ -168,8 +169,19 @@ async fn delegation(store: &Store, until: SystemTime) -> Result<Delegation> {
     let now = OffsetDateTime::now_utc();
     // Half a minute less than the longest: the service's clock is another.
     let expiry = (now + MAX_VALIDITY - Duration::from_secs(30)).max(until);
-    let asked = store.client.service().get_user_deligation_key(whole(now - LEEWAY), whole(expiry)).await;
-    let delegation = Delegation(asked.map_err(error::from_sdk)?.user_deligation_key);
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"utf-8\"?><KeyInfo><Start>{}</Start><Expiry>{}</Expiry></KeyInfo>",
+        iso(now - LEEWAY)?,
+        iso(expiry)?
+    );
+    let call = Call::new(Method::Post, Target::Service)
+        .query("restype", "service")
+        .query("comp", "userdelegationkey")
+        .body(body.into());
+    // The SDK's own request reads headers that not every server sends; its reading of the key is the same.
+    let text = store.client.send(&call).await?.text().await?;
+    let key = azure_core::xml::read_xml_str(&text).map_err(|_| error::malformed("key"))?;
+    let delegation = Delegation(key);
     *kept = Some(delegation.clone());
     Ok(delegation)
 }

@@ -65,6 +65,8 @@ impl Rig {
             ("endpoint_url", self.url()),
             ("account_name", self.account().to_owned()),
             ("container_name", self.container.clone()),
+            // Azurite closes idle connections after 5 s.
+            ("keep_alive", "3s".to_owned()),
         ];
         settings.extend(self.server.settings.get("ca_file").map(|file| ("ca_file", file.clone())));
         settings

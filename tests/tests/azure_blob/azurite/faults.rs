@@ -157,7 +157,7 @@ async fn of_two_large_saves_the_one_whose_blocks_went_says_so() {
     // The second finishes while the first waits for its list to be taken.
     let is_list =
         |request: &storage_tests::proxy::Request| request.query("comp").as_deref() == Some("blocklist");
-    let first_list = proxy.add(Rule::on(is_list).times(1).delay(Duration::from_millis(1_500)));
+    let first_list = proxy.add(Rule::on(is_list).times(1).delay(Duration::from_secs(8)));
     let slow = tokio::spawn({
         let backend = backend.clone();
         async move { save(&backend, "object", content(3 << 20)).await }

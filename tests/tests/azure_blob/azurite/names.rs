@@ -20,7 +20,7 @@ async fn keys_in_the_plugins_own_folder_do_not_meet_it() {
     assert!(!backend.exists(&key(&own)).await.expect("asked"));
     save(&backend, &own, "an application's").await.expect("saved");
     assert_eq!(read(&backend, &own).await.expect("read"), "an application's");
-    assert_eq!(listed(&backend, ListOptions::default()).await, [own.clone()]);
+    assert_eq!(listed(&backend, ListOptions::default()).await.join(" "), own);
     let delimited = ListOptions { delimited: true, ..ListOptions::default() };
     assert_eq!(listed(&backend, delimited).await, [".storage-uploads/"]);
     assert!(backend.abort_multipart(&key("object"), &upload).await.expect("aborted").existed);
