@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
 
+mod bench;
 mod dist;
 mod new_plugin;
 mod plugins;
@@ -40,6 +41,7 @@ enum Command {
     Servers(servers::Args),
     Test(test::Args),
     Soak(soak::Args),
+    Bench(bench::Args),
     Tidy(tidy::Args),
     Dist(dist::Args),
 }
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Servers(args) => servers::run(args),
         Command::Test(args) => test::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Dist(args) => dist::run(&args),
     };

@@ -93,6 +93,30 @@ fn select(names: &[String]) -> Result<Vec<Server>> {
         .collect()
 }
 
+/// Makes sure that one server answers, for another command.
+///
+/// # Errors
+///
+/// There is no such server, or it cannot be had.
+pub(crate) fn start(name: &str) -> Result<()> {
+    let servers = select(&[name.to_owned()])?;
+    for server in &servers {
+        lifecycle::up(server, &folder()?)?;
+    }
+    Ok(())
+}
+
+/// Makes sure that the program of one server is there, for another command that runs it in its own way.
+///
+/// # Errors
+///
+/// There is no such server, or its program cannot be had.
+pub(crate) fn install(name: &str) -> Result<PathBuf> {
+    let servers = select(&[name.to_owned()])?;
+    let server = servers.first().context("a name selects one server")?;
+    Ok(install::program(server, &folder()?)?.path)
+}
+
 /// Starts all at the same time; one that cannot be had does not keep the others from running.
 fn up(servers: &[Server]) -> Result<ExitCode> {
     let results = lifecycle::up_all(servers, &folder()?);

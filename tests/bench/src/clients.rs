@@ -1,0 +1,175 @@
+//! Makes the clients of each kind for one server, alike in what they may do.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use object_store::ClientOptions;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use opendal::{Operator, services};
+use serde::Deserialize;
+
+use crate::environment::Environment;
+use crate::plugins;
+use crate::stores::Store;
+use crate::weed::BUCKET;
+
+const REGION: &str = "us-east-1";
+const ACCESS_KEY: &str = "access-key";
+const SECRET_KEY: &str = "secret-key-of-a-bench";
+
+/// The plugin of a type whose provider speaks S3, on a server at this endpoint.
+///
+/// # Errors
+///
+/// It was not built, or does not open.
+pub(crate) async fn s3_plugin(environment: &Environment, backend_type: &str, endpoint: &str) -> Result<Store> {
+    let settings: &[(&str, &str)] = match backend_type {
+        "minio" => &[
+            ("endpoint_url", endpoint),
+            ("access_key", ACCESS_KEY),
+            ("secret_key", SECRET_KEY),
+            ("bucket_name", BUCKET),
+        ],
+        _ => &[
+            ("endpoint_url", endpoint),
+            ("path_style", "true"),
+            ("access_key_id", ACCESS_KEY),
+            ("secret_access_key", SECRET_KEY),
+            ("bucket_name", BUCKET),
+            ("region", REGION),
+        ],
+    };
+    Ok(Store::Ours(plugins::open(environment, backend_type, settings).await?))
+}
+
+/// The provider's own SDK.
+pub(crate) fn s3_sdk(endpoint: &str) -> Store {
+    let config = aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "bench"))
+        .region(Region::new(REGION))
+        .endpoint_url(endpoint)
+        .force_path_style(true)
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .build();
+    Store::Sdk { client: aws_sdk_s3::Client::from_conf(config), bucket: BUCKET.to_owned() }
+}
+
+/// opendal's S3.
+///
+/// # Errors
+///
+/// It refuses its settings.
+pub(crate) fn s3_opendal(endpoint: &str) -> Result<Store> {
+    let service = services::S3::default()
+        .endpoint(endpoint)
+        .region(REGION)
+        .bucket(BUCKET)
+        .access_key_id(ACCESS_KEY)
+        .secret_access_key(SECRET_KEY);
+    Ok(Store::OpenDal(Operator::new(service)?))
+}
+
+/// object_store's S3.
+///
+/// # Errors
+///
+/// It refuses its settings.
+pub(crate) fn s3_object_store(endpoint: &str) -> Result<Store> {
+    let store = AmazonS3Builder::new()
+        .with_endpoint(endpoint)
+        .with_region(REGION)
+        .with_bucket_name(BUCKET)
+        .with_access_key_id(ACCESS_KEY)
+        .with_secret_access_key(SECRET_KEY)
+        .with_client_options(plain_http())
+        .build()?;
+    Ok(Store::ObjectStore(Arc::new(store)))
+}
+
+/// A server that `cargo xtask servers` started.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) endpoint: String,
+    #[serde(default)]
+    pub(crate) settings: std::collections::BTreeMap<String, String>,
+}
+
+impl Server {
+    /// The server of this name.
+    ///
+    /// # Errors
+    ///
+    /// It was not started.
+    pub(crate) fn find(environment: &Environment, name: &str) -> Result<Self> {
+        let file = environment.server_description(name);
+        let text = std::fs::read(&file)
+            .with_context(|| format!("{name} does not run (`cargo xtask bench` starts it): {}", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("reading {}", file.display()))
+    }
+
+    fn setting(&self, name: &str) -> Result<&str> {
+        self.settings.get(name).map(String::as_str).with_context(|| format!("{} has no {name}", self.endpoint))
+    }
+}
+
+/// The plugin for Azure and object_store's, on a server that speaks it.
+///
+/// # Errors
+///
+/// The plugin was not built or does not open; object_store refuses its settings.
+pub(crate) async fn azure(environment: &Environment, server: &Server) -> Result<[Store; 2]> {
+    let (account, key) = (server.setting("account_name")?, server.setting("account_key")?);
+    let settings = [
+        ("endpoint_url", server.endpoint.as_str()),
+        ("account_name", account),
+        ("account_key", key),
+        ("container_name", BUCKET),
+        ("create_container", "true"),
+    ];
+    let ours = Store::Ours(plugins::open(environment, "azure_blob", &settings).await?);
+    let store = MicrosoftAzureBuilder::new()
+        .with_endpoint(server.endpoint.clone())
+        .with_account(account)
+        .with_access_key(key)
+        .with_container_name(BUCKET)
+        .with_allow_http(true)
+        .build()?;
+    Ok([ours, Store::ObjectStore(Arc::new(store))])
+}
+
+/// The plugin for Google's and object_store's, on a server that speaks it and asks for no credentials.
+///
+/// # Errors
+///
+/// The plugin was not built or does not open; object_store refuses its settings.
+pub(crate) async fn gcs(environment: &Environment, server: &Server) -> Result<[Store; 2]> {
+    let settings = [
+        ("endpoint_url", server.endpoint.as_str()),
+        ("auth", "none"),
+        ("bucket_name", BUCKET),
+        ("project_id", BUCKET),
+        ("create_bucket", "true"),
+    ];
+    let ours = Store::Ours(plugins::open(environment, "gcs", &settings).await?);
+    let account = serde_json::json!({
+        "gcs_base_url": server.endpoint, "disable_oauth": true,
+        "client_email": "", "private_key": "", "private_key_id": "",
+    });
+    let store = GoogleCloudStorageBuilder::new()
+        .with_service_account_key(account.to_string())
+        .with_bucket_name(BUCKET)
+        .with_client_options(plain_http())
+        .build()?;
+    Ok([ours, Store::ObjectStore(Arc::new(store))])
+}
+
+fn plain_http() -> ClientOptions {
+    ClientOptions::new().with_allow_http(true)
+}
