@@ -26,10 +26,7 @@ pub(crate) const MANIFEST: &str = "tests/bench/Cargo.toml";
 const MEMORY_FIXTURE: &str = "storage-fixture-memory";
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let metadata = workspace::metadata()?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    let target = PathBuf::from(target);
-    let program = build_bench(&target)?;
+    let program = build_bench(&workspace::target_folder()?)?;
     // What only asks about the program needs nothing else.
     let asks = ["--list", "--help", "-h"];
     if !args.arguments.iter().any(|argument| asks.contains(&argument.as_str())) {
@@ -43,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 /// Builds the program that measures, beside what it measures, and gives its path.
 fn build_bench(target: &Path) -> Result<PathBuf> {
     let mut build = workspace::cargo();
-    build.args(["build", "--release", "--workspace", "--locked", "--manifest-path", MANIFEST]);
+    build.args(["build", "--release", "--workspace", "--manifest-path", MANIFEST]);
     succeed(build.env("CARGO_TARGET_DIR", target))?;
     Ok(target.join("release").join(format!("storage-bench{}", std::env::consts::EXE_SUFFIX)))
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::servers::for_tests::{self, Servers};
-use crate::{staging, tidy, tools, workspace};
+use crate::{bench, staging, tidy, tools, workspace};
 
 /// Check formatting, lints, documentation and house rules, and run all tests
 #[derive(clap::Args)]
@@ -84,11 +84,11 @@ fn left_out(step: Step, args: &Args) -> Option<&'static str> {
 
 fn execute(step: Step, filter: &[String], notes: &mut Vec<String>) -> Result<Outcome> {
     let passed = match step {
-        Step::Fmt => succeeds(cargo(&["fmt", "--all", "--check"]))?,
+        Step::Fmt => in_each_workspace(&["fmt", "--all", "--check"])?,
         Step::Tidy => tidy::report(&tidy::check(&workspace::root())?),
         Step::Clippy => {
             // The flag goes to the workspace's own crates only; RUSTFLAGS would rebuild everything.
-            succeeds(cargo(&[
+            in_each_workspace(&[
                 "clippy",
                 "--workspace",
                 "--all-targets",
@@ -96,7 +96,7 @@ fn execute(step: Step, filter: &[String], notes: &mut Vec<String>) -> Result<Out
                 "--",
                 "-D",
                 "warnings",
-            ]))?
+            ])?
         }
         Step::Doc => {
             let mut doc =
@@ -192,6 +192,17 @@ fn cargo(args: &[&str]) -> Command {
     let mut command = workspace::cargo();
     command.args(args).stdin(Stdio::null());
     command
+}
+
+/// Runs a command of cargo here and in the workspace of the benches, whose many dependencies nothing else needs. It
+/// succeeds where both do.
+fn in_each_workspace(args: &[&str]) -> Result<bool> {
+    let here = succeeds(cargo(args))?;
+    let (command, rest) = args.split_at(1);
+    let mut there = cargo(command);
+    there.args(["--manifest-path", bench::MANIFEST]).args(rest);
+    there.env("CARGO_TARGET_DIR", workspace::target_folder()?);
+    Ok(succeeds(there)? && here)
 }
 
 fn succeeds(mut command: Command) -> Result<bool> {

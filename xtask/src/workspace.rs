@@ -65,6 +65,13 @@ pub(crate) fn metadata() -> Result<Value> {
     serde_json::from_str(&json).context("cargo metadata is not JSON")
 }
 
+/// The folder into which cargo builds.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let metadata = metadata()?;
+    let folder = metadata["target_directory"].as_str();
+    folder.map(PathBuf::from).context("cargo metadata names no target directory")
+}
+
 /// The plugins of this workspace, by backend type.
 pub(crate) fn plugins() -> Result<Vec<Plugin>> {
     let plugins = plugins_in(&metadata()?, &root().join("plugins"));

@@ -4,7 +4,6 @@
 //! links are not followed at any place of a path.
 
 use std::fs::File;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags};
@@ -15,13 +14,6 @@ use rustix::io::{Errno, Result};
 pub(crate) struct Folder {
     fd: OwnedFd,
     whole_paths: bool,
-}
-
-/// What was read without a wait.
-#[derive(Debug)]
-pub(crate) struct CachedRead {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) file_bytes: u64,
 }
 
 impl Folder {
@@ -49,40 +41,21 @@ impl Folder {
         self.open(path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()).map(File::from)
     }
 
-    /// Reads a whole file, or so many bytes of it from `start` on, if that takes no wait: path and bytes are in
-    /// the system's memory. Gives the file's length too. None where it would wait, or in any other trouble.
+    /// Opens a file for reading if that takes no wait: the whole path is in the system's memory. None where it would
+    /// wait, or in any other trouble.
     #[cfg(target_os = "linux")]
-    pub(crate) fn read_cached(
-        &self,
-        path: &str,
-        range: Option<Range<u64>>,
-        limit_bytes: u64,
-    ) -> Option<CachedRead> {
-        use rustix::fs::ResolveFlags;
-        use rustix::io::{IoSliceMut, ReadWriteFlags};
+    pub(crate) fn open_cached(&self, path: &str) -> Option<File> {
         if !self.whole_paths {
             return None;
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file =
-            rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), BENEATH | ResolveFlags::CACHED).ok()?;
-        let file_bytes = u64::try_from(rustix::fs::fstat(&file).ok()?.st_size).ok()?;
-        let range = range.unwrap_or(0..file_bytes);
-        let length_bytes = range.end.checked_sub(range.start).filter(|length| *length <= limit_bytes)?;
-        let mut bytes = vec![0; usize::try_from(length_bytes).ok()?];
-        if !bytes.is_empty() {
-            let buffers = &mut [IoSliceMut::new(&mut bytes)];
-            let read = rustix::io::preadv2(&file, buffers, range.start, ReadWriteFlags::NOWAIT).ok()?;
-            if read < bytes.len() {
-                return None;
-            }
-        }
-        Some(CachedRead { bytes, file_bytes })
+        let resolve = BENEATH | rustix::fs::ResolveFlags::CACHED;
+        rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve).ok().map(File::from)
     }
 
     /// Other systems do not tell what they have in memory.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn read_cached(&self, _: &str, _: Option<Range<u64>>, _: u64) -> Option<CachedRead> {
+    pub(crate) fn open_cached(&self, _: &str) -> Option<File> {
         None
     }
 

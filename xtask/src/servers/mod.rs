@@ -71,9 +71,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode> {
 
 /// Where the servers of this workspace live; tests look in the same place.
 fn folder() -> Result<PathBuf> {
-    let metadata = workspace::metadata()?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    Ok(PathBuf::from(target).join("servers"))
+    Ok(workspace::target_folder()?.join("servers"))
 }
 
 fn select(names: &[String]) -> Result<Vec<Server>> {
