@@ -26,7 +26,11 @@ const SECRET_KEY: &str = "secret-key-of-a-bench";
 /// # Errors
 ///
 /// It was not built, or does not open.
-pub(crate) async fn s3_plugin(environment: &Environment, backend_type: &str, endpoint: &str) -> Result<Store> {
+pub(crate) async fn s3_plugin(
+    environment: &Environment,
+    backend_type: &str,
+    endpoint: &str,
+) -> Result<Store> {
     let settings: &[(&str, &str)] = match backend_type {
         "minio" => &[
             ("endpoint_url", endpoint),
@@ -90,7 +94,7 @@ pub(crate) fn s3_object_store(endpoint: &str) -> Result<Store> {
         .with_secret_access_key(SECRET_KEY)
         .with_client_options(plain_http())
         .build()?;
-    Ok(Store::ObjectStore(Arc::new(store)))
+    Ok(Store::Arrow(Arc::new(store)))
 }
 
 /// A server that `cargo xtask servers` started.
@@ -109,13 +113,17 @@ impl Server {
     /// It was not started.
     pub(crate) fn find(environment: &Environment, name: &str) -> Result<Self> {
         let file = environment.server_description(name);
-        let text = std::fs::read(&file)
-            .with_context(|| format!("{name} does not run (`cargo xtask bench` starts it): {}", file.display()))?;
+        let text = std::fs::read(&file).with_context(|| {
+            format!("{name} does not run (`cargo xtask bench` starts it): {}", file.display())
+        })?;
         serde_json::from_slice(&text).with_context(|| format!("reading {}", file.display()))
     }
 
     fn setting(&self, name: &str) -> Result<&str> {
-        self.settings.get(name).map(String::as_str).with_context(|| format!("{} has no {name}", self.endpoint))
+        self.settings
+            .get(name)
+            .map(String::as_str)
+            .with_context(|| format!("{} has no {name}", self.endpoint))
     }
 }
 
@@ -141,7 +149,7 @@ pub(crate) async fn azure(environment: &Environment, server: &Server) -> Result<
         .with_container_name(BUCKET)
         .with_allow_http(true)
         .build()?;
-    Ok([ours, Store::ObjectStore(Arc::new(store))])
+    Ok([ours, Store::Arrow(Arc::new(store))])
 }
 
 /// The plugin for Google's and object_store's, on a server that speaks it and asks for no credentials.
@@ -167,7 +175,7 @@ pub(crate) async fn gcs(environment: &Environment, server: &Server) -> Result<[S
         .with_bucket_name(BUCKET)
         .with_client_options(plain_http())
         .build()?;
-    Ok([ours, Store::ObjectStore(Arc::new(store))])
+    Ok([ours, Store::Arrow(Arc::new(store))])
 }
 
 fn plain_http() -> ClientOptions {

@@ -69,17 +69,17 @@ impl<'a> Contest<'a> {
     pub(crate) async fn run(mut self, rounds: usize) -> Result<Row> {
         eprintln!("  {}", self.row.name);
         let contenders = self.rounds.len();
-        let mut figures = vec![vec![0.0; rounds]; contenders];
         for round in 0..rounds {
+            let mut figures = vec![0.0; contenders];
             for turn in 0..contenders {
                 let index = (round + turn) % contenders;
                 let contender = &self.row.contenders[index].name;
                 let figure = (self.rounds[index])().await;
-                figures[index][round] = figure.with_context(|| format!("{}: {contender}", self.row.name))?;
+                figures[index] = figure.with_context(|| format!("{}: {contender}", self.row.name))?;
             }
-        }
-        for (contender, figures) in self.row.contenders.iter_mut().zip(figures) {
-            contender.rounds = figures;
+            for (contender, figure) in self.row.contenders.iter_mut().zip(figures) {
+                contender.rounds.push(figure);
+            }
         }
         Ok(self.row)
     }

@@ -84,6 +84,10 @@ impl Process {
 }
 
 impl Drop for Process {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a destructor cannot wait in another way, and no row is measured now"
+    )]
     fn drop(&mut self) {
         // A signal that can be handled, so that it ends its own children. It may have ended by itself; then there is
         // nothing to end.

@@ -24,9 +24,13 @@ const CHUNK_BYTES: usize = 512 * 1024;
 pub(crate) enum Store {
     Ours(Arc<dyn Backend>),
     /// The provider's SDK, called directly, with one request for each object.
-    Sdk { client: aws_sdk_s3::Client, bucket: String },
+    Sdk {
+        client: aws_sdk_s3::Client,
+        bucket: String,
+    },
     OpenDal(Operator),
-    ObjectStore(Arc<dyn ObjectStore>),
+    /// object_store, which is Arrow's.
+    Arrow(Arc<dyn ObjectStore>),
 }
 
 impl Store {
@@ -47,7 +51,7 @@ impl Store {
             Self::OpenDal(operator) => {
                 operator.write(name, content).await?;
             }
-            Self::ObjectStore(store) => {
+            Self::Arrow(store) => {
                 store.put(&StorePath::from(name), content.into()).await?;
             }
         }
@@ -78,7 +82,7 @@ impl Store {
                 }
                 writer.close().await?;
             }
-            Self::ObjectStore(store) => {
+            Self::Arrow(store) => {
                 let upload = store.put_multipart(&StorePath::from(name)).await?;
                 let mut writer = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
                 for chunk in chunks(content, CHUNK_BYTES) {
@@ -116,7 +120,7 @@ impl Store {
                 length(body.map_ok(|chunk| chunk.len())).await?
             }
             Self::OpenDal(operator) => operator.read(name).await?.len(),
-            Self::ObjectStore(store) => {
+            Self::Arrow(store) => {
                 let body = store.get(&StorePath::from(name)).await?.into_stream();
                 length(body.map_ok(|chunk| chunk.len())).await?
             }

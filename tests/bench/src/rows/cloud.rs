@@ -14,7 +14,8 @@ use crate::stores::Store;
 use crate::weed::Weed;
 
 pub(crate) const MINIO_ROWS: &[&str] = &["minio-put-4k", "minio-get-4k", "minio-put-256m", "minio-get-256m"];
-pub(crate) const AWS_ROWS: &[&str] = &["aws_s3-put-4k", "aws_s3-get-4k", "aws_s3-put-256m", "aws_s3-get-256m"];
+pub(crate) const AWS_ROWS: &[&str] =
+    &["aws_s3-put-4k", "aws_s3-get-4k", "aws_s3-put-256m", "aws_s3-get-256m"];
 pub(crate) const AZURE_ROWS: &[&str] =
     &["azure_blob-put-4k", "azure_blob-get-4k", "azure_blob-put-64m", "azure_blob-get-64m"];
 pub(crate) const GCS_ROWS: &[&str] = &["gcs-put-4k", "gcs-get-4k", "gcs-put-64m", "gcs-get-64m"];

@@ -25,7 +25,7 @@ const CALLERS: usize = 16;
 const SIZE_BYTES: usize = 4 * 1024;
 
 /// So many files are read, again and again; more than fit into the processor's own memory.
-const FILES: u64 = 10_000;
+const FILES: u64 = 2_000;
 
 const OURS: &str = "local plugin";
 const PLAIN: &str = "std::fs";
