@@ -3,13 +3,12 @@
 //! The program that measures is `tests/bench`, a workspace of its own, whose many dependencies nothing else builds. It
 //! says what else it needs: programs of the system and real servers, which are found or installed here.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{servers, staging, workspace};
+use crate::{servers, staging, tools, workspace};
 
 /// Measure the service beside what people would use instead, and compare with the last run
 #[derive(clap::Args)]
@@ -75,21 +74,9 @@ fn provide(program: &Path, arguments: &[String]) -> Result<()> {
 
 /// Makes sure that a program is there, from the system's packages.
 fn install_program(name: &str) -> Result<()> {
-    if is_on_path(name) {
-        return Ok(());
-    }
     let package = if name == "nginx" { "nginx-light" } else { name };
-    eprintln!("installing {package} …");
-    let mut install = Command::new("apt-get");
-    install.args(["install", "--yes", "--quiet", "--no-install-recommends", package]);
-    install.env("DEBIAN_FRONTEND", "noninteractive");
-    succeed(&mut install).with_context(|| format!("`{name}` has to be on the PATH"))
-}
-
-fn is_on_path(name: &str) -> bool {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    std::env::split_paths(&folders).chain(system).any(|folder| fs::metadata(folder.join(name)).is_ok())
+    ensure!(tools::install(name, package), "`apt-get install {package}` (or its like) provides it");
+    Ok(())
 }
 
 fn succeed(command: &mut Command) -> Result<()> {

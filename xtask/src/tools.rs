@@ -1,4 +1,4 @@
-//! Programs of the system that tests start: installed where the system's packages can be, else named.
+//! Programs of the system that tests and benches start: installed where the system's packages can be, else named.
 
 use std::env;
 use std::process::{Command, Stdio};
@@ -13,22 +13,28 @@ pub(crate) fn provide() {
         return;
     }
     for (tool, package) in TOOLS {
-        if is_on_path(tool) {
-            continue;
-        }
-        eprintln!("installing {package} for {tool} …");
-        let installed = succeeds(Command::new("apt-get").args(["install", "--yes", package]))
-            // The lists of packages may be old, or not there yet.
-            || (succeeds(Command::new("apt-get").arg("update"))
-                && succeeds(Command::new("apt-get").args(["install", "--yes", package])));
-        if !installed {
+        if !install(tool, package) {
             eprintln!("{tool} is missing: `apt-get install {package}` (or its like) provides it");
         }
     }
 }
 
-fn is_on_path(tool: &str) -> bool {
-    env::var_os("PATH").is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(tool).is_file()))
+/// Makes sure that one program is there; `false` where it is not and cannot be installed.
+pub(crate) fn install(tool: &str, package: &str) -> bool {
+    if is_installed(tool) {
+        return true;
+    }
+    eprintln!("installing {package} for {tool} …");
+    let install = || succeeds(Command::new("apt-get").args(["install", "--yes", package]));
+    // The lists of packages may be old, or not there yet.
+    install() || (succeeds(Command::new("apt-get").arg("update")) && install())
+}
+
+/// On the PATH or, as programs of administrators are, beside it.
+fn is_installed(tool: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let beside = ["/usr/sbin", "/usr/local/sbin"].map(Into::into);
+    env::split_paths(&path).chain(beside).any(|folder| folder.join(tool).is_file())
 }
 
 fn succeeds(command: &mut Command) -> bool {
