@@ -26,6 +26,8 @@ pub enum Stage {
     Schema,
     /// When a backend is opened.
     Open,
+    /// When an opened backend is asked whether an object is there.
+    Exists,
 }
 
 /// What happens there.
@@ -44,7 +46,7 @@ pub enum Fault {
 }
 
 impl Stage {
-    /// Every stage, in the order in which a host gets there.
+    /// Every stage of a start, in the order in which a host gets there.
     pub const ALL: [Stage; 4] = [Stage::Constructor, Stage::Module, Stage::Schema, Stage::Open];
 
     /// In a word.
@@ -54,6 +56,7 @@ impl Stage {
             Stage::Module => "module",
             Stage::Schema => "schema",
             Stage::Open => "open",
+            Stage::Exists => "exists",
         }
     }
 }

@@ -86,6 +86,7 @@ fn stage_name(stage: Stage) -> &'static str {
         Stage::Module => "module",
         Stage::Schema => "schema",
         Stage::Open => "open",
+        Stage::Exists => "check",
     }
 }
 

@@ -4,6 +4,7 @@
 //! Only [`BackendRegistry::load`] runs code of a library, and only the manager and commands that were told a
 //! type call it. A library that others may write, or that `plugins.lock` does not have, is not run. Whatever fails is a [`Diagnosis`]: a stable code, the cause, and what to do next.
 
+pub mod child;
 mod diagnosis;
 mod discovery;
 pub mod doctor;

@@ -1,6 +1,7 @@
 //! `storage plugins verify`: on a plugin that behaves, on one that does not, and on one that cannot be opened.
 
 use storage_tests::plugins::plugin_path;
+use storage_tests::torture::{Fault, Stage, library};
 
 use crate::sandbox::Sandbox;
 
@@ -47,6 +48,65 @@ fn a_plugin_that_does_not_behave_is_told_with_the_case_and_the_place_and_ends_wi
         "{}",
         run.text()
     );
+}
+
+/// A library with a fault, in the sandbox.
+fn torture(sandbox: &Sandbox, stage: Stage, fault: Fault) -> String {
+    library(&sandbox.path("."), "torture", stage, fault).display().to_string()
+}
+
+#[test]
+fn a_case_in_which_the_plugin_takes_its_process_with_it_is_named_and_the_others_come_out() {
+    for (fault, words) in [
+        (Fault::Segfault, "it crashed with SIGSEGV while this case ran"),
+        (Fault::Exit, "it ended the process with the exit code 3 while this case ran"),
+    ] {
+        let sandbox = Sandbox::empty();
+        let path = torture(&sandbox, Stage::Exists, fault);
+        let arguments = ["plugins", "verify", &path, "--volatile", "--only", "delete::", "--json"];
+        let report = sandbox.storage(&arguments).ended(8).json();
+        let cases = report["groups"][0]["cases"].as_array().expect("a list");
+        let blamed = cases.iter().filter(|case| {
+            case["reason"].as_str().is_some_and(|reason| reason.contains(words))
+                && case["outcome"] == "failed"
+        });
+        let blamed: Vec<_> = blamed.map(|case| case["name"].as_str().expect("a name")).collect();
+        assert_eq!(blamed, ["delete::a_deleted_object_is_gone"], "the one that asks: {report}");
+        assert!(report["passed"].as_u64() > Some(6), "the others were run after it: {report}");
+        let names: Vec<_> = cases.iter().map(|case| case["name"].as_str().expect("a name")).collect();
+        let sound = ["plugins", "verify", &memory(), "--volatile", "--only", "delete::", "--json"];
+        let sound = sandbox.storage(&sound).succeeded().json();
+        let expected = sound["groups"][0]["cases"].as_array().expect("a list");
+        assert!(expected.iter().map(|case| case["name"].as_str().expect("a name")).eq(names), "{report}");
+    }
+}
+
+#[test]
+fn a_plugin_that_stands_still_is_ended_and_its_case_named() {
+    let sandbox = Sandbox::empty();
+    let path = torture(&sandbox, Stage::Exists, Fault::Spin);
+    let case = "delete::a_deleted_object_is_gone";
+    let names =
+        sandbox.storage(&["plugins", "verify", &memory(), "--volatile", "--only", "delete::", "--json"]);
+    let names = names.succeeded().json();
+    let known = names["groups"][0]["cases"].as_array().expect("a list");
+    assert!(known.iter().any(|one| one["name"] == case), "{names}");
+    let arguments = ["plugins", "verify", &path, "--volatile", "--only", case, "--timeout", "2s"];
+    let run = sandbox.storage(&arguments).ended(8);
+    assert!(run.text().contains(case) && run.text().contains("it stood still for 2 s"), "{}", run.text());
+}
+
+#[test]
+fn a_plugin_that_crashes_before_the_first_case_is_told_with_the_stage_and_the_signal() {
+    for (stage, words) in [
+        (Stage::Constructor, "it crashed with SIGSEGV while it was loaded"),
+        (Stage::Open, "it crashed with SIGSEGV while it opened a backend"),
+    ] {
+        let sandbox = Sandbox::empty();
+        let path = torture(&sandbox, stage, Fault::Segfault);
+        let run = sandbox.storage(&["plugins", "verify", &path, "--volatile"]).ended(4);
+        run.tells(&["libstorage_backend_torture.so", words, "code: plugin_crashed", "next step: "]);
+    }
 }
 
 #[test]

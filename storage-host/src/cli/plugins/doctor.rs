@@ -15,6 +15,7 @@ use crate::cli::arguments::{duration, pair};
 use crate::cli::context::Context;
 use crate::cli::exit;
 use crate::cli::table::{count, table};
+use crate::plugin::child::{self, Reporter};
 use crate::plugin::doctor::{self, Examination, Finding, Request, Stage};
 use crate::plugin::{BackendRegistry, Candidate, Verdict};
 
@@ -138,12 +139,18 @@ fn command(context: &Context) -> anyhow::Result<Command> {
 
 /// The child: reads the request from standard input and examines the library.
 pub(super) async fn examine(context: &Context) -> anyhow::Result<ExitCode> {
-    let request = doctor::read_request(&mut io::stdin().lock())?;
+    let (request, mark) = child::read_request::<Request>(&mut io::stdin().lock())?;
+    be_a_child()?;
+    doctor::examine(&request, &context.loaded, Reporter::new(mark, io::stdout())).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prepares a process that is to run libraries for a parent that waits for it.
+pub(super) fn be_a_child() -> io::Result<()> {
     // A library that spins would otherwise outlive a parent that was killed.
     end_with_the_parent()?;
     leave_no_core_dump();
-    doctor::examine(&request, &context.loaded, io::stdout()).await?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// From here on the process ends when nobody holds the other end of its standard input any longer.

@@ -9,9 +9,10 @@ use storage_core::{
     Backend, ConfigSchema, ConfigValues, Error, ErrorKind, ListOptions, ObjectKey, OpenRequest, Result,
 };
 
-use super::wire::{Event, Reporter};
+use super::wire::Event;
 use super::{Finding, Request, Stage};
 use crate::config::Loaded;
+use crate::plugin::child::Reporter;
 use crate::plugin::diagnosis::Diagnosis;
 
 /// Where settings come from that the request holds.
@@ -19,13 +20,16 @@ const ORIGIN: &str = "command line";
 
 /// Loads the library, opens the backends that the request and the configuration name, checks and closes them.
 ///
-/// What is wrong with the library is told to `output`, and is no error of this function.
+/// What is wrong with the library is told to the reporter, and is no error of this function.
 ///
 /// # Errors
 ///
 /// Where nobody reads the output any longer.
-pub async fn examine(request: &Request, loaded: &Loaded, output: impl Write) -> io::Result<()> {
-    let mut reporter = Reporter::new(&request.mark, output);
+pub async fn examine(
+    request: &Request,
+    loaded: &Loaded,
+    mut reporter: Reporter<impl Write>,
+) -> io::Result<()> {
     if let Some(module) = load(&request.path, &mut reporter)? {
         let schema = module.schema();
         let keys = schema.fields.iter().map(|field| field.key.clone()).collect();

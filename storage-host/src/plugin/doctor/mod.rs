@@ -16,7 +16,7 @@ use super::diagnosis::Diagnosis;
 
 pub use inside::examine;
 pub use supervise::supervise;
-pub use wire::{Request, read_request};
+pub use wire::Request;
 
 /// How far an examination is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]

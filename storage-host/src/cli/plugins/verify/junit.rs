@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::report::{FAILED, Group, LEFT_OUT, Report, Trial};
+use super::report::{Group, Report, Trial, Verdict};
 
 /// The whole file.
 pub(super) fn write(report: &Report) -> String {
@@ -13,7 +13,7 @@ pub(super) fn write(report: &Report) -> String {
         &mut xml,
         format_args!(
             "<testsuites name=\"{}\" tests=\"{total}\" failures=\"{}\" skipped=\"{}\" time=\"{:.3}\">\n",
-            escaped(&report.plugin.r#type),
+            escaped(&report.head.plugin.r#type),
             counts.failed,
             counts.left_out,
             report.seconds
@@ -57,14 +57,14 @@ fn push_trial(xml: &mut String, group: &str, trial: &Trial) {
     );
     let reason = escaped(trial.reason.as_deref().unwrap_or_default());
     match trial.outcome {
-        FAILED => push(
+        Verdict::Failed => push(
             xml,
             format_args!(
                 "><failure message=\"the backend does not behave as it must\">{reason}</failure></testcase>\n"
             ),
         ),
-        LEFT_OUT => push(xml, format_args!("><skipped message=\"{reason}\"/></testcase>\n")),
-        _ => xml.push_str("/>\n"),
+        Verdict::LeftOut => push(xml, format_args!("><skipped message=\"{reason}\"/></testcase>\n")),
+        Verdict::Passed | Verdict::NotSupported => xml.push_str("/>\n"),
     }
 }
 

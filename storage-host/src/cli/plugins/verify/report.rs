@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use storage_conformance::Outcome;
 use storage_core::abi::PluginModule;
 use storage_core::{BackendInfo, Capabilities};
@@ -13,8 +13,8 @@ use crate::cli::table::count;
 /// What the suite found.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    pub(super) plugin: Plugin,
-    backend: Opened,
+    #[serde(flatten)]
+    pub(super) head: Head,
     passes: bool,
     pub(super) seconds: f64,
     #[serde(flatten)]
@@ -22,8 +22,15 @@ pub(super) struct Report {
     pub(super) groups: Vec<Group>,
 }
 
+/// What was verified.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Head {
+    pub(super) plugin: Plugin,
+    backend: Opened,
+}
+
 /// The library.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Plugin {
     pub(super) r#type: String,
     path: String,
@@ -32,12 +39,12 @@ pub(super) struct Plugin {
 }
 
 /// The backend that it opened.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Opened {
     location: String,
     server: Option<String>,
-    capabilities: Vec<&'static str>,
-    not_supported: Vec<&'static str>,
+    capabilities: Vec<String>,
+    not_supported: Vec<String>,
 }
 
 /// The cases of one part of the suite.
@@ -60,28 +67,41 @@ pub(super) struct Counts {
 }
 
 /// One case.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Trial {
     pub(super) name: String,
-    pub(super) outcome: &'static str,
+    pub(super) outcome: Verdict,
     pub(super) reason: Option<String>,
     pub(super) seconds: f64,
 }
 
-const PASSED: &str = "passed";
-pub(super) const FAILED: &str = "failed";
-const NOT_SUPPORTED: &str = "not supported";
-pub(super) const LEFT_OUT: &str = "left out";
+/// How a case came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub(super) enum Verdict {
+    #[serde(rename = "passed")]
+    Passed,
+    #[serde(rename = "not supported")]
+    NotSupported,
+    #[serde(rename = "left out")]
+    LeftOut,
+    #[serde(rename = "failed")]
+    Failed,
+}
 
 impl Trial {
     pub(super) fn new(name: String, outcome: &Outcome, took: Duration) -> Self {
         let (outcome, reason) = match outcome {
-            Outcome::Passed => (PASSED, None),
-            Outcome::NotSupported(capability) => (NOT_SUPPORTED, Some(capability.names().join(", "))),
-            Outcome::LeftOut(reason) => (LEFT_OUT, Some(reason.clone())),
-            Outcome::Failed(reason) => (FAILED, Some(reason.clone())),
+            Outcome::Passed => (Verdict::Passed, None),
+            Outcome::NotSupported(capability) => (Verdict::NotSupported, Some(capability.names().join(", "))),
+            Outcome::LeftOut(reason) => (Verdict::LeftOut, Some(reason.clone())),
+            Outcome::Failed(reason) => (Verdict::Failed, Some(reason.clone())),
         };
         Self { name, outcome, reason, seconds: took.as_secs_f64() }
+    }
+
+    /// One that the suite itself has no outcome of.
+    pub(super) fn told(name: String, outcome: Verdict, reason: String) -> Self {
+        Self { name, outcome, reason: Some(reason), seconds: 0.0 }
     }
 
     fn group(&self) -> &str {
@@ -90,21 +110,21 @@ impl Trial {
 }
 
 impl Counts {
-    fn add(&mut self, outcome: &str) {
+    fn add(&mut self, outcome: Verdict) {
         *match outcome {
-            FAILED => &mut self.failed,
-            NOT_SUPPORTED => &mut self.not_supported,
-            LEFT_OUT => &mut self.left_out,
-            _ => &mut self.passed,
+            Verdict::Failed => &mut self.failed,
+            Verdict::NotSupported => &mut self.not_supported,
+            Verdict::LeftOut => &mut self.left_out,
+            Verdict::Passed => &mut self.passed,
         } += 1;
     }
 
     /// Only what there is, failures last, where the eye stops.
     fn text(self) -> String {
         let parts = [
-            (self.passed, PASSED),
-            (self.not_supported, NOT_SUPPORTED),
-            (self.left_out, LEFT_OUT),
+            (self.passed, "passed"),
+            (self.not_supported, "not supported"),
+            (self.left_out, "left out"),
             (self.failed, "FAILED"),
         ];
         let told = parts.into_iter().filter(|(number, _)| *number > 0);
@@ -112,7 +132,7 @@ impl Counts {
     }
 }
 
-impl Report {
+impl Head {
     pub(super) fn new(module: &PluginModule, info: &BackendInfo) -> Self {
         let manifest = module.manifest();
         let missing = Capabilities::ALL.iter().filter(|(one, _)| !info.capabilities.has(*one));
@@ -126,14 +146,17 @@ impl Report {
             backend: Opened {
                 location: info.location.clone(),
                 server: info.server.clone(),
-                capabilities: info.capabilities.names(),
-                not_supported: missing.map(|(_, name)| *name).collect(),
+                capabilities: info.capabilities.names().into_iter().map(str::to_owned).collect(),
+                not_supported: missing.map(|(_, name)| (*name).to_owned()).collect(),
             },
-            passes: true,
-            seconds: 0.0,
-            counts: Counts::default(),
-            groups: Vec::new(),
         }
+    }
+}
+
+impl Report {
+    /// One without any case yet.
+    pub(super) fn new(head: Head) -> Self {
+        Self { head, passes: true, seconds: 0.0, counts: Counts::default(), groups: Vec::new() }
     }
 
     /// Whether no case failed.
@@ -149,7 +172,7 @@ impl Report {
     /// Takes in a trial. Where it begins a new group, the one before is answered, which is complete.
     pub(super) fn add(&mut self, trial: Trial) -> Option<Group> {
         self.counts.add(trial.outcome);
-        self.passes &= trial.outcome != FAILED;
+        self.passes &= trial.outcome != Verdict::Failed;
         let mut complete = None;
         if self.groups.last().is_none_or(|group| group.name != trial.group()) {
             complete = self.groups.last().cloned();
@@ -174,8 +197,8 @@ impl Report {
         if output.json {
             return Ok(());
         }
-        let or_none = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let (plugin, backend) = (&self.plugin, &self.backend);
+        let or_none = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let Head { plugin, backend } = &self.head;
         output.line(&format!("plugin         {} {} ({})", plugin.r#type, plugin.version, plugin.path))?;
         output.line(&format!("opened         {}", backend.location))?;
         output.line(&format!("supports       {}", or_none(&backend.capabilities)))?;
@@ -189,7 +212,7 @@ impl Report {
             lines.push(format!("left out: {}, since {reason}", count(number, "case", "cases")));
         }
         lines.push(format!("{} in {:.1} s", self.counts.text(), self.seconds));
-        let name = &self.plugin.r#type;
+        let name = &self.head.plugin.r#type;
         lines.push(match self.counts.failed {
             0 => format!("{name} does what every backend must, and what it says that it can"),
             failed => format!("{name} does not behave as it must: {}", count(failed, "failure", "failures")),
@@ -201,7 +224,7 @@ impl Report {
     fn left_out(&self) -> Vec<(&str, u64)> {
         let mut reasons: Vec<(&str, u64)> = Vec::new();
         let trials = self.groups.iter().flat_map(|group| &group.trials);
-        for trial in trials.filter(|trial| trial.outcome == LEFT_OUT) {
+        for trial in trials.filter(|trial| trial.outcome == Verdict::LeftOut) {
             let reason = trial.reason.as_deref().unwrap_or_default();
             match reasons.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, number)) => *number += 1,
@@ -218,7 +241,7 @@ pub(super) fn print_group(group: &Group, output: Output) -> anyhow::Result<()> {
         return Ok(());
     }
     output.line(&format!("{:<17} {}", group.name, group.counts.text()))?;
-    for trial in group.trials.iter().filter(|trial| trial.outcome == FAILED) {
+    for trial in group.trials.iter().filter(|trial| trial.outcome == Verdict::Failed) {
         let reason = trial.reason.as_deref().unwrap_or_default();
         output.line(&format!("  {}\n    {}", trial.name, reason.replace('\n', "\n    ")))?;
     }
