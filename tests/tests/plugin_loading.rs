@@ -137,7 +137,14 @@ fn a_library_for_another_machine_is_refused_and_both_are_named() {
     // The machine of an ELF file stands at offset 18: 183 is AArch64, 62 is x86-64.
     let other = if cfg!(target_arch = "x86_64") { 183 } else { 62 };
     alter(&site, "other", |bytes| bytes[18] = other);
-    let diagnosis = refusal(&site, "other");
+    fs::write(site.plugins().join("shelf.dll"), "MZ").expect("a library of another system, or half of one");
+    let registry = site.registry();
+    let found = |path: PathBuf| registry.list_all_backends().iter().find(move |found| found.path == path);
+    let windows = found(site.plugins().join("shelf.dll")).expect("it is listed");
+    assert_eq!(windows.refusal().expect("refused").code, Code::NotALibrary);
+    let other = found(site.file("other")).expect("it is listed");
+    assert_eq!(other.backend_type.as_deref(), Some("probe"), "which its manifest says");
+    let diagnosis = other.refusal().expect("refused");
     assert_eq!(diagnosis.code, Code::WrongArchitecture, "{diagnosis}");
     for name in ["X86_64", "Aarch64"] {
         assert!(diagnosis.cause.contains(name), "{diagnosis}");

@@ -9,8 +9,9 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use object::read::ReadCache;
-use object::{Architecture, BinaryFormat, Object, ObjectKind, ObjectSection};
+use object::read::macho::{FatArch as _, MachOFatFile32, MachOFatFile64};
+use object::read::{ReadCache, ReadRef as _};
+use object::{Architecture, BinaryFormat, FileKind, Object, ObjectKind, ObjectSection};
 
 /// The version of the boundary as text; [`AbiVersion::CURRENT`] as numbers.
 macro_rules! abi_version {
@@ -96,14 +97,16 @@ pub enum ManifestError {
         reason: String,
     },
     /// The library is for another platform.
-    #[error("{} is built for {found}, and this host for {expected}", path.display())]
+    #[error("{} is made for {found}, and this host is {expected}", path.display())]
     WrongArchitecture {
         /// The file.
         path: PathBuf,
-        /// The platform of the library.
+        /// The platform of the library, or all of them.
         found: String,
         /// The platform of this host.
         expected: String,
+        /// What the library says of itself, where it is a plugin.
+        manifest: Option<Box<Manifest>>,
     },
     /// The library is a plugin of something else, or of nothing.
     #[error("{} is a shared library, but not a storage plugin", path.display())]
@@ -122,13 +125,13 @@ pub enum ManifestError {
 }
 
 /// The section, as each format names it. Mach-O has the segment apart; PE has no room for more.
-const SECTION: &str = if cfg!(target_vendor = "apple") {
-    "__storage_plugin"
-} else if cfg!(windows) {
-    ".stplug"
-} else {
-    ".storage_plugin"
-};
+fn section_name(format: BinaryFormat) -> &'static str {
+    match format {
+        BinaryFormat::MachO => "__storage_plugin",
+        BinaryFormat::Coff | BinaryFormat::Pe => ".stplug",
+        _ => ".storage_plugin",
+    }
+}
 
 const MAGIC: &str = "storage-plugin-manifest";
 
@@ -219,25 +222,57 @@ pub fn read_manifest(path: &Path) -> Result<Manifest, ManifestError> {
     }
     let file = File::open(path).map_err(unreadable)?;
     let file = ReadCache::new(file);
-    let library = object::File::parse(&file).map_err(|error| not_a_library(error.to_string()))?;
-    if library.kind() != ObjectKind::Dynamic {
-        return Err(not_a_library(format!("it is an object file of the kind {:?}", library.kind())));
+    let damaged = |error: object::Error| not_a_library(error.to_string());
+    let read = |library: &object::File<'_, _>| {
+        let section = library.section_by_name(section_name(library.format()));
+        let section = section.ok_or_else(|| ManifestError::NotAPlugin { path: owned() })?;
+        let text = section.data().map_err(damaged)?;
+        parse(text).map_err(|reason| ManifestError::Malformed { path: owned(), reason })
+    };
+    let expected = (BinaryFormat::native_object(), native());
+    let (mut found, mut foreign) = (Vec::new(), None);
+    for (offset, size) in slices(&file).map_err(damaged)? {
+        let library = object::File::parse(file.range(offset, size)).map_err(damaged)?;
+        if library.kind() != ObjectKind::Dynamic {
+            return Err(not_a_library(format!("it is an object file of the kind {:?}", library.kind())));
+        }
+        let platform = (library.format(), library.architecture());
+        if platform == expected {
+            return read(&library);
+        }
+        found.push(platform_name(platform));
+        foreign = foreign.or_else(|| read(&library).ok());
     }
-    let (found, expected) =
-        ((library.format(), library.architecture()), (BinaryFormat::native_object(), native()));
-    if found != expected {
-        let name =
-            |(format, architecture): (BinaryFormat, Architecture)| format!("{architecture:?} ({format:?})");
-        return Err(ManifestError::WrongArchitecture {
-            path: owned(),
-            found: name(found),
-            expected: name(expected),
-        });
-    }
-    let section =
-        library.section_by_name(SECTION).ok_or_else(|| ManifestError::NotAPlugin { path: owned() })?;
-    let text = section.data().map_err(|error| not_a_library(error.to_string()))?;
-    parse(text).map_err(|reason| ManifestError::Malformed { path: owned(), reason })
+    Err(ManifestError::WrongArchitecture {
+        path: owned(),
+        found: found.join(" and "),
+        expected: platform_name(expected),
+        manifest: foreign.map(Box::new),
+    })
+}
+
+/// Where the libraries lie in a file: one that fills it or, in a file for several kinds of Mac, one for each kind.
+fn slices(file: &ReadCache<File>) -> object::Result<Vec<(u64, u64)>> {
+    Ok(match FileKind::parse(file)? {
+        FileKind::MachOFat32 => {
+            MachOFatFile32::parse(file)?.arches().iter().map(|slice| slice.file_range()).collect()
+        }
+        FileKind::MachOFat64 => {
+            MachOFatFile64::parse(file)?.arches().iter().map(|slice| slice.file_range()).collect()
+        }
+        _ => vec![(0, file.len().unwrap_or_default())],
+    })
+}
+
+/// A platform as people call it: `Windows on X86_64`.
+fn platform_name((format, architecture): (BinaryFormat, Architecture)) -> String {
+    let system = match format {
+        BinaryFormat::Elf => "Linux",
+        BinaryFormat::MachO => "macOS",
+        BinaryFormat::Coff | BinaryFormat::Pe => "Windows",
+        other => return format!("{architecture:?} ({other:?})"),
+    };
+    format!("{system} on {architecture:?}")
 }
 
 /// The architecture of this process.

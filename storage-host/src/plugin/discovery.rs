@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use storage_core::abi::{AbiVersion, LoadError, Manifest, read_manifest};
+use storage_core::abi::{AbiVersion, LoadError, Manifest, ManifestError, read_manifest};
 
 use super::diagnosis::{Code, Diagnosis};
 use super::lock::Lock;
@@ -14,6 +14,10 @@ use super::trust;
 
 /// How the name of a plugin's file begins: `libstorage_backend_minio.so`.
 const FILE_STEM: &str = "storage_backend_";
+
+/// How the names of libraries end, those for other systems included: whoever puts one of them there is told why it is
+/// of no use here.
+const LIBRARY_SUFFIXES: [&str; 3] = [".so", ".dylib", ".dll"];
 
 /// A directory that was searched.
 #[derive(Clone, Debug)]
@@ -124,7 +128,12 @@ impl Candidate {
             Ok(_) => rules.check_content(&path),
         });
         let verdict = checked.map_or_else(Verdict::Refused, |()| Verdict::Usable);
-        let manifest = manifest.ok();
+        let manifest = match manifest {
+            Ok(manifest) => Some(manifest),
+            // What is made for another platform says what it is all the same.
+            Err(ManifestError::WrongArchitecture { manifest, .. }) => manifest.map(|manifest| *manifest),
+            Err(_) => None,
+        };
         let backend_type = match &manifest {
             Some(manifest) => Some(manifest.backend_type.clone()),
             None => type_in_file_name(&path).map(str::to_owned),
@@ -195,7 +204,8 @@ fn libraries(directory: &Path) -> Result<Vec<PathBuf>, Diagnosis> {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            if name.ends_with(DLL_SUFFIX) && !name.starts_with('.') {
+            let is_library = LIBRARY_SUFFIXES.iter().any(|suffix| name.ends_with(suffix));
+            if is_library && !name.starts_with('.') {
                 paths.push(entry.path());
             }
         }
