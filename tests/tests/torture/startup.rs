@@ -21,7 +21,7 @@ const SIGSEGV: i32 = 11;
 fn on_the_way_to(stage: Stage) -> &'static [&'static str] {
     match stage {
         Stage::Constructor | Stage::Module | Stage::Schema => &["loading"],
-        Stage::Open => &["loading", "loaded"],
+        Stage::Open | Stage::Exists => &["loading", "loaded"],
     }
 }
 
@@ -88,7 +88,7 @@ fn a_panic_is_an_error_where_the_host_calls_and_ends_the_process_before() {
                 assert_eq!(lines, on_the_way_to(stage), "{stage:?}");
                 assert_eq!(status.signal(), Some(SIGABRT), "{stage:?}");
             }
-            Stage::Schema | Stage::Open => {
+            Stage::Schema | Stage::Open | Stage::Exists => {
                 let (error, before) = lines[..lines.len() - 1].split_last().expect("it prints");
                 assert_eq!(before, on_the_way_to(stage), "{stage:?}");
                 assert!(error.contains("the plugin panicked: the torture plugin panics"), "{error}");

@@ -74,7 +74,7 @@ impl Verify {
             fs::write(file, junit::write(&report))
                 .map_err(|error| local::error("the report cannot be written", file, error))?;
         }
-        context.output.answer(&report, || report.verdict())?;
+        context.output.answer(&*report, || report.verdict())?;
         Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::from(exit::DAMAGE) })
     }
 }

@@ -23,7 +23,7 @@ const MAX_ENDS: usize = 20;
 /// What came of a run.
 pub(super) enum Ran {
     /// Every case has an outcome.
-    Told(Report),
+    Told(Box<Report>),
     /// Nothing could be run, as was said on standard error: the exit code.
     Refused(u8),
 }
@@ -79,7 +79,7 @@ pub(super) async fn all(
     if let Some(group) = report.end(begun.elapsed()) {
         report::print_group(&group, context.output)?;
     }
-    Ok(Ran::Told(report))
+    Ok(Ran::Told(Box::new(report)))
 }
 
 fn add(report: &mut Report, trial: Trial, context: &Context) -> anyhow::Result<()> {
