@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use storage_core::{Error, ErrorKind, Result};
 
+pub use crate::events::DamagedVersion;
 pub use ids::{FileId, FileVersionId, UserId};
 pub use record::{
     AuditEntry, Base, FilePage, FileQuery, FileRecord, Garbage, KeyScope, LinkKeyRecord, NewVersion,
@@ -271,6 +272,26 @@ pub trait Catalog: Send + Sync + 'static {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<PlacedVersion>>;
+
+    /// The key of the last object that a scrub of a backend, broken off before its end, has compared.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    async fn scrub_cursor(&self, backend: &str) -> Result<Option<String>>;
+
+    /// Notes how far a scrub of a backend has come (`None`: to its end), with an audit line and an event for each
+    /// version that it found damaged on the way.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database; then nothing was noted.
+    async fn record_scrub(
+        &self,
+        backend: &str,
+        after: Option<&str>,
+        damaged: Vec<(AuditEntry, DamagedVersion)>,
+    ) -> Result<()>;
 
     /// Adds a version that was found in a backend, as it is, without quota, audit or event. One that is there
     /// already stays as it is; answers whether it was added.

@@ -1,5 +1,6 @@
 //! How values are written on the command line.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use storage_core::config::{parse_duration, parse_size};
@@ -26,6 +27,12 @@ pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
 /// A span of time, as the configuration writes it.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a duration such as 15m or 7days".to_owned())
+}
+
+/// Bytes per second: `50MiB/s`.
+pub(super) fn rate(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = text.strip_suffix("/s").and_then(parse_size).and_then(NonZeroU64::new);
+    bytes.ok_or_else(|| "write a rate such as 50MiB/s".to_owned())
 }
 
 /// A limit that can also be lifted: `none`.
@@ -72,6 +79,14 @@ mod tests {
         assert_eq!(byte_range("-50"), Ok(ByteRange::Suffix(50)));
         for faulty in ["", "-", "a-b", "5"] {
             assert!(byte_range(faulty).is_err(), "{faulty}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_bytes_per_second_and_never_none() {
+        assert_eq!(rate("50MiB/s").map(NonZeroU64::get), Ok(50 << 20));
+        for faulty in ["", "50MiB", "0/s", "-1/s", "fast/s"] {
+            assert!(rate(faulty).is_err(), "{faulty}");
         }
     }
 

@@ -16,6 +16,7 @@ mod output;
 mod plugins;
 mod reload;
 mod remote;
+mod scrub;
 mod self_test;
 mod serve;
 mod signals;
@@ -86,6 +87,8 @@ enum Command {
     /// Checks, repairs and rebuilds the catalog, and reads its audit log
     #[command(subcommand)]
     Catalog(catalog::Catalog),
+    /// Reads every stored version and compares it with its digest
+    Scrub(scrub::Scrub),
     /// Looks at the configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -168,6 +171,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Reload(command) => command.run(&context).await,
         Command::Test(command) => command.run(&context).await,
         Command::Catalog(command) => command.run(&context).await,
+        Command::Scrub(command) => command.run(&context).await,
         Command::Config(command) => command.run(&context),
         Command::Keys(command) => command.run(&context).await,
         Command::Completions { .. } => Ok(ExitCode::SUCCESS),

@@ -68,6 +68,9 @@ pub enum What {
         /// The bytes it had.
         size_bytes: u64,
     },
+    /// The bytes of a version are not what was saved, as a scrub found. Written anew by each round that finds it so.
+    #[serde(rename = "version.damaged")]
+    VersionDamaged(DamagedVersion),
     /// A save was refused because it does not fit into the user's quota. Written once an hour at most.
     #[serde(rename = "quota.exceeded")]
     QuotaExceeded(QuotaExceeded),
@@ -92,6 +95,19 @@ pub struct SavedVersion {
     pub sha256: String,
     /// The name of the backend that holds it.
     pub backend: String,
+}
+
+/// A version whose bytes are gone or are others than those that were saved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DamagedVersion {
+    /// The file.
+    pub file_id: Uuid,
+    /// The version.
+    pub version_id: Uuid,
+    /// The name of the backend that holds it.
+    pub backend: String,
+    /// `altered`, `truncated` or `missing`.
+    pub damage: String,
 }
 
 /// What a user has, may have and asked for.
@@ -134,6 +150,7 @@ impl What {
             What::VersionSaved(_) => "file.version_saved",
             What::FileDeleted { .. } => "file.deleted",
             What::VersionDeleted { .. } => "version.deleted",
+            What::VersionDamaged(_) => "version.damaged",
             What::QuotaExceeded(_) => "quota.exceeded",
         }
     }
@@ -143,6 +160,7 @@ impl What {
         match self {
             What::FileSaved(saved) | What::VersionSaved(saved) => Some(saved.file_id),
             What::FileDeleted { file_id, .. } | What::VersionDeleted { file_id, .. } => Some(*file_id),
+            What::VersionDamaged(damaged) => Some(damaged.file_id),
             What::QuotaExceeded(_) => None,
         }
     }
@@ -184,6 +202,12 @@ mod tests {
             What::VersionSaved(saved()),
             What::FileDeleted { file_id, filename: "a".to_owned(), versions: 2, size_bytes: 5 },
             What::VersionDeleted { file_id, version_id, version_number: 1, size_bytes: 5 },
+            What::VersionDamaged(DamagedVersion {
+                file_id,
+                version_id,
+                backend: "local".to_owned(),
+                damage: "altered".to_owned(),
+            }),
             What::QuotaExceeded(quota),
         ] {
             let event = Event::now("anna", what);

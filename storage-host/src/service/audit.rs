@@ -58,7 +58,7 @@ impl SimpleStorageService {
         result
     }
 
-    fn entry(&self, act: Act<'_>, outcome: &str) -> AuditEntry {
+    pub(super) fn entry(&self, act: Act<'_>, outcome: &str) -> AuditEntry {
         AuditEntry {
             at: SystemTime::now(),
             actor: self.actor.name.clone(),

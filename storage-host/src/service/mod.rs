@@ -33,7 +33,8 @@ pub use naming::{MAX_FILENAME_BYTES, check_filename, content_disposition};
 pub(crate) use objects::remove_object;
 pub use open::{Storage, StorageBuilder, open};
 pub use reconcile::{
-    BackendFindings, BackendRebuild, FsckOptions, FsckReport, MissingObject, RebuildReport, WrongSize,
+    BackendFindings, BackendRebuild, BackendScrub, Damage, DamagedObject, FsckOptions, FsckReport,
+    MissingObject, RebuildReport, ScrubOptions, ScrubReport, WrongSize,
 };
 pub use types::{
     Actor, BackendHealth, BatchItem, CopyFileOptions, DownloadLink, FileContent, FileInfo, FileInfoPage,

@@ -88,23 +88,42 @@ impl SimpleStorageService {
             return Ok(ByteStream::empty());
         }
         let named = self.inner.manager.backend(&placement.backend)?;
-        let whole = range == (0..version.size_bytes);
         let source = Source { named, key: placement.key.clone(), whole_size: version.size_bytes };
-        let body = source.open(range.clone()).await?;
+        source.checked(range, version.sha256).await
+    }
+}
+
+/// An object that can be read from any byte on.
+pub(super) struct Source {
+    pub(super) named: Arc<NamedBackend>,
+    pub(super) key: ObjectKey,
+    /// The length that was saved, in bytes.
+    pub(super) whole_size: u64,
+}
+
+impl Source {
+    /// The bytes of a range that is not empty; those of the whole are compared with the digest that was saved.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` where the object is not there, `ChecksumMismatch` where it is another; those of the backend.
+    pub(super) async fn checked(self, range: Range<u64>, expected: Sha256) -> Result<ByteStream> {
+        let whole = range == (0..self.whole_size);
+        let body = self.open(range.clone()).await?;
         if let Some(bytes) = body.as_buffer()
             && whole
         {
-            check_digest(sha2::Sha256::digest(bytes).into(), version.sha256)?;
+            check_digest(sha2::Sha256::digest(bytes).into(), expected)?;
             return Ok(body);
         }
         let length = range.end - range.start;
         let reader = Reader {
-            source: Arc::new(source),
+            source: Arc::new(self),
             body,
             next: range.start,
             end: range.end,
             hasher: whole.then(sha2::Sha256::new),
-            expected: version.sha256,
+            expected,
             fruitless: 0,
         };
         let chunks = stream::try_unfold(reader, |mut reader| async move {
@@ -112,16 +131,7 @@ impl SimpleStorageService {
         });
         Ok(ByteStream::from_stream(chunks, Some(length)))
     }
-}
 
-/// An object that can be read from any byte on.
-struct Source {
-    named: Arc<NamedBackend>,
-    key: ObjectKey,
-    whole_size: u64,
-}
-
-impl Source {
     async fn open(&self, range: Range<u64>) -> Result<ByteStream> {
         let whole = range == (0..self.whole_size);
         let options = RetrieveOptions {

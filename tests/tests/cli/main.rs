@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod new_plugin;
 mod sandbox;
+mod scrub;
 mod serve;
 mod shell;
 mod third_party;

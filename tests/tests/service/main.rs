@@ -13,6 +13,7 @@ mod quota;
 mod read;
 mod rebuild;
 mod save;
+mod scrub;
 mod versions;
 
 use storage_core::{Error, ErrorKind, Result};

@@ -18,6 +18,7 @@ mod open;
 mod quota;
 mod read;
 mod readers;
+mod scrub;
 mod value;
 mod writer;
 
@@ -38,16 +39,20 @@ use self::readers::Readers;
 use self::writer::Durability::{Durable, Relaxed};
 use self::writer::Writer;
 use super::{
-    AuditEntry, Catalog, CatalogOptions, FileId, FilePage, FileQuery, FileRecord, FileVersionId, Garbage,
-    LinkKeyRecord, NewVersion, PlacedVersion, Quota, ReservationId, ServiceKeyRecord, Totals, Usage, UserId,
-    VersionRecord,
+    AuditEntry, Catalog, CatalogOptions, DamagedVersion, FileId, FilePage, FileQuery, FileRecord,
+    FileVersionId, Garbage, LinkKeyRecord, NewVersion, PlacedVersion, Quota, ReservationId, ServiceKeyRecord,
+    Totals, Usage, UserId, VersionRecord,
 };
 
 /// How the catalog's database is marked, and the migrations that made it.
 const SCHEMA: Schema = Schema {
     name: "catalog",
     application_id: u32::from_be_bytes(*b"StoC"),
-    migrations: &[include_str!("migrations/0001_catalog.sql"), include_str!("migrations/0002_key_scope.sql")],
+    migrations: &[
+        include_str!("migrations/0001_catalog.sql"),
+        include_str!("migrations/0002_key_scope.sql"),
+        include_str!("migrations/0003_scrubs.sql"),
+    ],
 };
 
 /// A catalog in a SQLite database.
@@ -314,6 +319,22 @@ impl Catalog for SqliteCatalog {
         let read =
             move |connection: &_| read::placements_after(connection, &backend, after.as_deref(), limit);
         self.readers.call("placements_after", read).await
+    }
+
+    async fn scrub_cursor(&self, backend: &str) -> Result<Option<String>> {
+        let backend = backend.to_owned();
+        self.readers.call("scrub_cursor", move |connection| scrub::cursor(connection, &backend)).await
+    }
+
+    async fn record_scrub(
+        &self,
+        backend: &str,
+        after: Option<&str>,
+        damaged: Vec<(AuditEntry, DamagedVersion)>,
+    ) -> Result<()> {
+        let (backend, after) = (backend.to_owned(), after.map(str::to_owned));
+        let record = move |connection: &_| scrub::record(connection, &backend, after.as_deref(), &damaged);
+        self.writer.call("record_scrub", Durable, record).await
     }
 
     async fn adopt_version(&self, version: NewVersion) -> Result<bool> {

@@ -4,6 +4,8 @@
 mod fsck;
 mod listing;
 mod rebuild;
+mod scrub;
 
 pub use fsck::{BackendFindings, FsckOptions, FsckReport, MissingObject, WrongSize};
 pub use rebuild::{BackendRebuild, RebuildReport};
+pub use scrub::{BackendScrub, Damage, DamagedObject, ScrubOptions, ScrubReport};

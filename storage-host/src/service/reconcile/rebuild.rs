@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt;
 use serde::Serialize;
 use sha2::Digest;
-use storage_core::{Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions};
+use storage_core::{
+    Capabilities, Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions,
+};
 
 use super::listing::Objects;
 use crate::catalog::{Base, FileId, FileVersionId, NewVersion, Placement, Sha256, UserId};
@@ -45,12 +47,16 @@ pub struct BackendRebuild {
 }
 
 /// What is nowhere but in the catalog.
-const LOST: [&str; 4] = [
+const LOST: [&str; 5] = [
     "quotas of single users",
     "the audit log and events that were not delivered",
     "service keys and link keys: make new ones, links that were given out no longer work",
+    "the very times: a version counts as saved when its save began, to the millisecond",
     "which files were deleted while their objects could not yet be removed: they are back",
 ];
+
+/// What is lost besides where a backend has no tags.
+const LOST_TAGS: &str = "tags of files in backends that keep none";
 
 impl SimpleStorageService {
     /// Adds to the catalog every version that a backend holds and the catalog does not know: files, owners, names,
@@ -64,6 +70,10 @@ impl SimpleStorageService {
         let mut report = RebuildReport { lost: LOST.to_vec(), ..RebuildReport::default() };
         for name in self.inner.manager.list_backends().into_keys() {
             let named = self.inner.manager.backend(&name)?;
+            if !named.backend.info().capabilities.has(Capabilities::TAGS) && !report.lost.contains(&LOST_TAGS)
+            {
+                report.lost.push(LOST_TAGS);
+            }
             let rebuild = self.rebuild_from(&named).await?;
             report.backends.insert(name, rebuild);
         }
