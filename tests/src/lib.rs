@@ -2,6 +2,7 @@
 //! hosts to talk to, and content to save.
 
 pub mod answers;
+mod aws_s3_waivers;
 pub mod crash;
 pub mod examples;
 pub mod faults;

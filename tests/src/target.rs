@@ -8,6 +8,7 @@ use storage_conformance::Target;
 use storage_core::memory::MemoryBackend;
 use storage_core::{Backend, Capabilities, ConfigValues, Error, ErrorKind, Limits, OpenRequest, Result};
 
+use crate::aws_s3_waivers;
 use crate::minio_waivers;
 use crate::plugins::plugin_path;
 use crate::servers::Server;
@@ -111,12 +112,44 @@ pub fn azure_blob_azurite() -> Target {
     })
 }
 
+/// The plugin of Amazon S3 on SeaweedFS, with versions: the data path.
+pub fn aws_s3_seaweedfs() -> Target {
+    served("aws_s3_seaweedfs", "aws_s3", "seaweedfs", |server, bucket| {
+        let mut settings = aws_s3_settings(server, bucket);
+        settings.push(("versioning", "true".to_owned()));
+        settings
+    })
+}
+
+/// The plugin of Amazon S3 on ministack, without versions: what only Amazon has.
+pub fn aws_s3_ministack() -> Target {
+    served("aws_s3_ministack", "aws_s3", "ministack", |server, bucket| {
+        let mut settings = aws_s3_settings(server, bucket);
+        // It computes digests in Python, one request after the other.
+        settings.push(("read_timeout", "5min".to_owned()));
+        settings
+    })
+}
+
+fn aws_s3_settings(server: &Server, bucket: &str) -> Vec<(&'static str, String)> {
+    vec![
+        ("endpoint_url", server.endpoint.clone()),
+        ("access_key_id", server.setting("access_key").to_owned()),
+        ("secret_access_key", server.setting("secret_key").to_owned()),
+        ("region", server.setting("region").to_owned()),
+        ("bucket_name", bucket.to_owned()),
+        ("create_bucket", "true".to_owned()),
+    ]
+}
+
 /// The trials of a target that a fault of its server keeps from passing. What the provider itself does right is never
 /// waived for want of capability: the plugin declares what the provider has, and a test of the plugin's requests
 /// shows what the waived trial would.
 pub fn waivers(target: &str) -> &'static [Waiver] {
     const WAIVERS: &[(&str, &[Waiver])] = &[
         ("gcs_fake_gcs", FAKE_GCS),
+        ("aws_s3_seaweedfs", aws_s3_waivers::SEAWEEDFS),
+        ("aws_s3_ministack", aws_s3_waivers::MINISTACK),
         ("minio_seaweedfs", minio_waivers::SEAWEEDFS),
         ("minio_juicefs", minio_waivers::JUICEFS),
         ("azure_blob_azurite", AZURITE),
@@ -128,6 +161,7 @@ pub fn waivers(target: &str) -> &'static [Waiver] {
 /// time. They count where they pass, and are named where they do not.
 pub fn races(target: &str) -> &'static [Waiver] {
     match target {
+        "aws_s3_seaweedfs" => aws_s3_waivers::SEAWEEDFS_RACES,
         "minio_juicefs" => minio_waivers::JUICEFS_RACES,
         _ => &[],
     }
@@ -217,7 +251,12 @@ fn plugin(
     Target::new(name, keeps_content, move |folder| open_plugin(name, file, configure(&folder)))
 }
 
-async fn open_plugin(
+/// Opens a backend of a plugin that the build made, with these settings.
+///
+/// # Errors
+///
+/// Why it could not be loaded or opened.
+pub async fn open_plugin(
     name: &'static str,
     file: &'static str,
     settings: Vec<(&'static str, String)>,

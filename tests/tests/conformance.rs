@@ -68,6 +68,8 @@ fn targets() -> Vec<Target> {
         target::minio_seaweedfs(),
         target::minio_juicefs(),
         target::azure_blob_azurite(),
+        target::aws_s3_seaweedfs(),
+        target::aws_s3_ministack(),
     ]
 }
 

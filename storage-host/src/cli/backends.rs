@@ -1,4 +1,4 @@
-//! `storage backends list | test`, and `open | close | switch` on the service that runs.
+//! `storage backends list | test | call | policy`, and `open | close | switch` on the service that runs.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::arguments::pair;
 use super::context::Context;
-use super::exit;
 use super::remote::Remote;
 use super::table::table;
+use super::{exit, extensions};
 use crate::manager::{BackendStatus, Probe};
 use crate::service::SimpleStorageService;
 
@@ -25,6 +25,21 @@ pub(super) enum Backends {
     Test {
         /// The backend; all of them where absent
         name: Option<String>,
+    },
+    /// Calls an operation that only this kind of provider has; lists those that there are where none is named
+    Call {
+        /// The backend
+        name: String,
+        /// The operation
+        operation: Option<String>,
+        /// Its arguments: NAME=TEXT, or NAME:=JSON
+        #[arg(value_name = "ARGUMENT", value_parser = extensions::argument)]
+        arguments: Vec<(String, Value)>,
+    },
+    /// Prints the permissions that a backend needs, in the form in which its provider grants them
+    Policy {
+        /// The backend
+        name: String,
     },
     /// Opens a further backend in the running service, until that ends
     Open {
@@ -62,6 +77,19 @@ impl Backends {
             Backends::List => context.with_service(async |service| list(context, service)).await,
             Backends::Test { name } => {
                 context.with_service(async |service| test(context, service, name).await).await
+            }
+            Backends::Call { name, operation, arguments } => {
+                let call = async |service: &SimpleStorageService| {
+                    let backend = service.manager().backend(&name)?;
+                    extensions::call(context, &backend, operation, arguments).await
+                };
+                context.with_service(call).await
+            }
+            Backends::Policy { name } => {
+                let policy = async |service: &SimpleStorageService| {
+                    extensions::policy(context, &*service.manager().backend(&name)?).await
+                };
+                context.with_service(policy).await
             }
             Backends::Open { name, backend_type, settings, remote } => {
                 let settings: BTreeMap<_, _> = settings.into_iter().collect();

@@ -9,6 +9,7 @@ mod catalog;
 mod config;
 mod context;
 mod exit;
+mod extensions;
 mod files;
 mod keys;
 mod local;

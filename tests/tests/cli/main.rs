@@ -1,5 +1,6 @@
 //! The command line: the binary itself, run as a person or a script would, with the real plugin for local files.
 
+mod backends;
 mod catalog;
 mod examples;
 mod faults;

@@ -59,6 +59,8 @@ fn every_answer_is_json_where_json_was_asked_for() {
         "plugins list",
         "backends list",
         "backends test",
+        "backends call local",
+        "backends call local prune",
         "test",
         "catalog fsck",
         "catalog rebuild",
