@@ -134,8 +134,10 @@ impl Server {
 /// The plugin was not built or does not open; object_store refuses its settings.
 pub(crate) async fn azure(environment: &Environment, server: &Server) -> Result<[Store; 2]> {
     let (account, key) = (server.setting("account_name")?, server.setting("account_key")?);
+    // An emulator has the account in its paths, not in its name.
+    let endpoint = format!("{}/{account}", server.endpoint);
     let settings = [
-        ("endpoint_url", server.endpoint.as_str()),
+        ("endpoint_url", endpoint.as_str()),
         ("account_name", account),
         ("account_key", key),
         ("container_name", BUCKET),
@@ -143,7 +145,7 @@ pub(crate) async fn azure(environment: &Environment, server: &Server) -> Result<
     ];
     let ours = Store::Ours(plugins::open(environment, "azure_blob", &settings).await?);
     let store = MicrosoftAzureBuilder::new()
-        .with_endpoint(server.endpoint.clone())
+        .with_endpoint(endpoint.clone())
         .with_account(account)
         .with_access_key(key)
         .with_container_name(BUCKET)

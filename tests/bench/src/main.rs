@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Parser;
 
 use environment::Environment;
@@ -93,6 +93,10 @@ fn run(args: &Args) -> Result<ExitCode> {
     if args.needs {
         rows::needs(&groups).iter().for_each(|need| println!("{need}"));
         return Ok(ExitCode::SUCCESS);
+    }
+    // The HTTP clients of some peers ask for one even where nothing is encrypted.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        bail!("another provider of cryptography was chosen before");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let environment = Environment::new(args.folder.clone(), wanted_rows(args, &groups))?
