@@ -5,7 +5,7 @@ mod seaweedfs {
 
     use storage_core::{ErrorKind, ObjectKey, RetrieveOptions, Retry, SaveOptions};
     use storage_tests::fixture::{Chunking, Content};
-    use storage_tests::proxy::{End, Rule};
+    use storage_tests::proxy::{End, Proxy, Rule};
 
     use crate::{behind_proxy, is_part, key};
 
@@ -19,6 +19,13 @@ mod seaweedfs {
     async fn save(backend: &dyn storage_core::Backend, content: Content) -> storage_core::Result<()> {
         let saved = backend.save(&key("a"), content.body(Chunking::Undeclared), SaveOptions::default()).await;
         saved.map(drop)
+    }
+
+    /// The server is told to abort an upload, soon.
+    async fn is_aborted(proxy: &Proxy) {
+        let abort =
+            proxy.seen(|seen| seen.request.method == "DELETE" && seen.request.query("uploadId").is_some());
+        tokio::time::timeout(Duration::from_secs(30), abort).await.expect("the upload is aborted");
     }
 
     async fn left_nothing(backend: &dyn storage_core::Backend) {
@@ -78,7 +85,7 @@ mod seaweedfs {
             error.report()
         );
         left_nothing(&*backend).await;
-        proxy.seen(|seen| seen.request.method == "DELETE" && seen.request.query("uploadId").is_some()).await;
+        is_aborted(&proxy).await;
     }
 
     #[tokio::test]
@@ -90,7 +97,7 @@ mod seaweedfs {
             saved = backend.save(&object, body, SaveOptions::default()) => panic!("it never ends: {saved:?}"),
             () = taken.notified() => {}
         }
-        proxy.seen(|seen| seen.request.method == "DELETE" && seen.request.query("uploadId").is_some()).await;
+        is_aborted(&proxy).await;
         left_nothing(&*backend).await;
     }
 
@@ -107,7 +114,7 @@ mod seaweedfs {
             saved = save => panic!("the upload has not begun: {saved:?}"),
             _ = proxy.seen(|seen| seen.request.query("uploads").is_some()) => {}
         }
-        proxy.seen(|seen| seen.request.method == "DELETE" && seen.request.query("uploadId").is_some()).await;
+        is_aborted(&proxy).await;
         left_nothing(&*backend).await;
     }
 
