@@ -168,6 +168,9 @@ pub(crate) fn from_transport(error: reqwest::Error) -> Error {
     let error = error.without_url();
     let (kind, retry, message) = if error.is_timeout() {
         (ErrorKind::Timeout, Retry::May, "the service did not answer in time")
+    } else if error.is_connect() && says(&error, "certificate") {
+        let advice = "the service's certificate is not trusted; see GCS_CA_FILE";
+        (ErrorKind::ConfigInvalid, Retry::Never, advice)
     } else if error.is_connect() {
         (ErrorKind::Unavailable, Retry::May, "the service cannot be reached; see GCS_ENDPOINT_URL")
     } else if error.is_builder() {
@@ -176,6 +179,18 @@ pub(crate) fn from_transport(error: reqwest::Error) -> Error {
         (ErrorKind::Unavailable, Retry::May, "the connection to the service broke")
     };
     Error::new(kind, message).with_retry(retry).with_source(error)
+}
+
+/// Whether an error or one of its causes has this word. The type that tells a certificate's fault is not public.
+fn says(error: &reqwest::Error, word: &str) -> bool {
+    let mut next: Option<&dyn std::error::Error> = Some(error);
+    while let Some(cause) = next {
+        if cause.to_string().contains(word) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// An answer that is not what the service's documentation says.
