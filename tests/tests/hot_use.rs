@@ -11,9 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use storage_core::{ConfigValues, Error, ErrorKind};
+use storage_core::memory::MemoryBackend;
+use storage_core::{Backend, ConfigValues, Error, ErrorKind};
 use storage_host::catalog::{FileId, UserId};
+use storage_host::manager::StorageManager;
 use storage_host::service::{Metadata, SimpleStorageService, Storage};
+use storage_tests::faults::{Fault, Faults};
 use storage_tests::plugins::{install, plugin_path};
 use tempfile::TempDir;
 
@@ -159,7 +162,7 @@ async fn saves_and_reads_go_on_while_the_primary_is_switched_back_and_forth() {
             })
         })
         .collect();
-    for round in 0..40 {
+    for round in 0..20 {
         manager.switch_primary(["fast", "local"][round % 2]).await.expect("it is well");
         // So that some saves begin before and end after a switch, and some lie between two.
         let file = site.save("between").await;
@@ -285,13 +288,31 @@ async fn a_configuration_that_would_stop_a_start_leaves_the_service_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_backend_is_closed_once_the_last_call_on_it_has_ended() {
+    let faults = Faults::around(Arc::new(MemoryBackend::new("b")));
+    let backends: [(String, Arc<dyn Backend>); 2] =
+        [("a".to_owned(), Arc::new(MemoryBackend::new("a"))), ("b".to_owned(), faults.clone())];
+    let manager = StorageManager::from_backends("a", backends).expect("a is there");
+    let under_way = manager.backend("b").expect("open");
+    // A call that stalls tells that it came.
+    faults.next("close", [Fault::Stall]);
+    manager.close_backend("b").await.expect("it is not the primary one");
+    manager.backend("b").err().expect("whoever comes later is refused");
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(faults.calls("close"), 0, "somebody still has it");
+    drop(under_way);
+    faults.stalled().await;
+}
+
+#[tokio::test]
 async fn a_program_that_brings_its_backends_can_switch_between_them_and_open_no_others() {
     let memory = |name: &str| {
-        let backend: Arc<dyn storage_core::Backend> =
-            Arc::new(storage_core::memory::MemoryBackend::new(name));
+        let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new(name));
         (name.to_owned(), backend)
     };
-    let manager = storage_host::manager::StorageManager::from_backends("a", [memory("a"), memory("b")]);
+    let manager = StorageManager::from_backends("a", [memory("a"), memory("b")]);
     let manager = manager.expect("a is there");
     manager.switch_primary("b").await.expect("it is well");
     assert_eq!(manager.primary().name, "b");

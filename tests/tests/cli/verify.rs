@@ -82,6 +82,26 @@ fn a_case_in_which_the_plugin_takes_its_process_with_it_is_named_and_the_others_
 }
 
 #[test]
+fn of_cases_that_ran_at_once_only_the_guilty_one_is_blamed() {
+    let sandbox = Sandbox::empty();
+    let path = torture(&sandbox, Stage::Exists, Fault::Segfault);
+    let verify = |only: &str| {
+        let arguments = ["plugins", "verify", &path, "--volatile", "--only", only, "--json"];
+        let report = sandbox.storage(&arguments).ended(8).json();
+        let groups = report["groups"].as_array().expect("a list").clone();
+        let cases = groups.iter().flat_map(|group| group["cases"].as_array().expect("a list").clone());
+        let crashed =
+            cases.filter(|case| case["reason"].as_str().is_some_and(|reason| reason.contains("SIGSEGV")));
+        crashed.map(|case| case["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    let blamed = verify("save::");
+    assert!(!blamed.is_empty());
+    for case in blamed {
+        assert_eq!(verify(&case), [case.as_str()], "it crashes when it runs alone, too");
+    }
+}
+
+#[test]
 fn a_plugin_that_stands_still_is_ended_and_its_case_named() {
     let sandbox = Sandbox::empty();
     let path = torture(&sandbox, Stage::Exists, Fault::Spin);
