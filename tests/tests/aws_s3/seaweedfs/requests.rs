@@ -45,7 +45,8 @@ async fn the_key_of_the_customer_goes_along_with_every_request() {
     backend.copy(&key("object"), &key("copy"), Default::default()).await.expect("copied");
     let about_objects = proxy.exchanges().into_iter().filter(|seen| {
         let is_end = seen.request.method == "DELETE";
-        seen.request.path.matches('/').count() > 1 && !is_end
+        let is_about_tags = seen.request.query("tagging").is_some();
+        seen.request.path.matches('/').count() > 1 && !is_end && !is_about_tags
     });
     for seen in about_objects {
         assert_eq!(
@@ -140,9 +141,9 @@ async fn a_url_ends_with_its_time() {
     let (_proxy, backend) = opened(&[]).await;
     save(&backend, "object", Content::new(1, 10)).await;
     let second = Duration::from_secs(1);
-    let (url, _) = signed(&backend, PresignRequest::new(key("object"), PresignMethod::Get, 2 * second)).await;
+    let (url, _) = signed(&backend, PresignRequest::new(key("object"), PresignMethod::Get, 6 * second)).await;
     assert!(client().get(&url).send().await.expect("answered").status().is_success());
-    tokio::time::sleep(3 * second).await;
+    tokio::time::sleep(7 * second).await;
     assert_eq!(client().get(&url).send().await.expect("answered").status(), 403);
 }
 
