@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use futures_util::future::BoxFuture;
 use storage_core::{Error, Result};
 
 use crate::error::{from_sdk, timed_out};
@@ -17,16 +18,18 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 /// # Errors
 ///
 /// What [`from_sdk`] makes of S3's answer; `Timeout`.
-pub(crate) async fn call<O, E>(
-    store: &Store,
+pub(crate) fn call<'a, O, E>(
+    store: &'a Store,
     what: &'static str,
     sent_bytes: u64,
-    request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
-) -> Result<O>
+    request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send + 'a,
+) -> BoxFuture<'a, Result<O>>
 where
+    O: Send + 'a,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    bounded(store, what, sent_bytes, sent_bytes, request).await
+    // The SDK's futures are of many kilobytes, which every future around them would carry along.
+    Box::pin(bounded(store, what, sent_bytes, sent_bytes, request))
 }
 
 /// Sends a request upon which S3 itself moves so many bytes. It gets time for them.
@@ -34,16 +37,18 @@ where
 /// # Errors
 ///
 /// As [`call`].
-pub(crate) async fn call_for<O, E>(
-    store: &Store,
+pub(crate) fn call_for<'a, O, E>(
+    store: &'a Store,
     what: &'static str,
     moved_bytes: u64,
-    request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
-) -> Result<O>
+    request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send + 'a,
+) -> BoxFuture<'a, Result<O>>
 where
+    O: Send + 'a,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    bounded(store, what, 0, moved_bytes, request).await
+    // The SDK's futures are of many kilobytes, which every future around them would carry along.
+    Box::pin(bounded(store, what, 0, moved_bytes, request))
 }
 
 async fn bounded<O, E>(

@@ -72,29 +72,25 @@ fn policy(config: &Config, region: &str, is_versioned: bool) -> Value {
         ]);
     }
     let mut statements = vec![
-        statement("Bucket", &of_bucket, json!(bucket)),
-        statement("Objects", &of_objects, json!(objects)),
-        statement(
-            "Lifecycle",
-            &["s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"],
-            json!(bucket),
-        ),
+        statement("Bucket", &of_bucket, &bucket),
+        statement("Objects", &of_objects, &objects),
+        statement("Lifecycle", &["s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"], &bucket),
     ];
     if let Encryption::Kms { key_id, .. } = &config.encryption {
         statements.push(kms(key_id.as_deref(), region));
     }
     if let Some((namespace, _)) = &config.metrics {
-        let mut publish = statement("Metrics", &["cloudwatch:PutMetricData"], json!("*"));
+        let mut publish = statement("Metrics", &["cloudwatch:PutMetricData"], "*");
         publish["Condition"] = json!({ "StringEquals": { "cloudwatch:namespace": namespace } });
         statements.push(publish);
     }
     if let Some(role) = &config.assume_role {
-        statements.push(statement("Role", &["sts:AssumeRole"], json!(role.arn)));
+        statements.push(statement("Role", &["sts:AssumeRole"], &role.arn));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-fn statement(sid: &str, actions: &[&str], resource: Value) -> Value {
+fn statement(sid: &str, actions: &[&str], resource: &str) -> Value {
     json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource })
 }
 
@@ -108,7 +104,7 @@ fn kms(key_id: Option<&str>, region: &str) -> Value {
         Some(id) => format!("arn:{partition}:kms:{region}:*:key/{id}"),
         None => format!("arn:{partition}:kms:{region}:*:key/*"),
     };
-    let mut statement = statement("Key", &["kms:GenerateDataKey", "kms:Decrypt"], json!(resource));
+    let mut statement = statement("Key", &["kms:GenerateDataKey", "kms:Decrypt"], &resource);
     let mut condition = json!({ "StringEquals": { "kms:ViaService": format!("s3.{region}.amazonaws.com") } });
     if let Some(alias) = key_id.filter(|id| id.starts_with("alias/")) {
         condition["ForAnyValue:StringEquals"] = json!({ "kms:ResourceAliases": alias });
