@@ -71,6 +71,8 @@ pub(crate) fn s3_sdk(endpoint: &str) -> Store {
 ///
 /// It refuses its settings.
 pub(crate) fn s3_opendal(endpoint: &str) -> Result<Store> {
+    // It registers one by itself only together with its own choice of TLS. The first one stays.
+    opendal_http_transport_reqwest::install_default();
     let service = services::S3::default()
         .endpoint(endpoint)
         .region(REGION)
