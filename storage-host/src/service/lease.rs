@@ -250,3 +250,57 @@ fn lapsed(error: Error) -> Error {
         _ => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use storage_core::ObjectKey;
+    use storage_core::memory::MemoryBackend;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::catalog::{CatalogOptions, SqliteCatalog};
+
+    /// A claim, and the folder that its catalog lies in. From here on the clock is moved by hand.
+    async fn claim() -> (Arc<Lease>, TempDir) {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("catalog.db");
+        let catalog = SqliteCatalog::open(path, CatalogOptions::default()).expect("a catalog");
+        let backend = NamedBackend { name: "main".to_owned(), backend: Arc::new(MemoryBackend::new("main")) };
+        let object =
+            Garbage { backend: "main".to_owned(), key: ObjectKey::new("users/ada/1").expect("a key") };
+        let user = UserId::new("ada").expect("a user");
+        let room = Some(Room { bytes: 10, files: 1 });
+        let lease = Lease::take(Arc::new(catalog), Arc::new(backend), object, &user, room);
+        let lease = lease.await.expect("nothing is in the way");
+        tokio::time::pause();
+        (lease, folder)
+    }
+
+    #[tokio::test]
+    async fn the_claims_of_work_that_stands_still_are_renewed() {
+        let (lease, _folder) = claim().await;
+        let held = Arc::clone(&lease);
+        let work = tokio::spawn(async move { held.hold(pending::<Result<()>>()).await });
+        tokio::task::yield_now().await;
+        // Twice as long as a claim lasts, at a thousandth of the time: the catalog's thread goes by another clock.
+        for _ in 0..2 * LIFETIME.as_secs() {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            std::thread::sleep(Duration::from_millis(1));
+            lease.ensure_in_force().expect("renewed in time");
+        }
+        work.abort();
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_lapsed_stays_so() {
+        let (lease, _folder) = claim().await;
+        tokio::time::advance(LIFETIME - Duration::from_secs(1)).await;
+        lease.ensure_in_force().expect("not yet");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        lease.renew().await;
+        let error = lease.ensure_in_force().expect_err("somebody may have taken the object for abandoned");
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::May));
+    }
+}
