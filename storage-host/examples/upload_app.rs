@@ -13,7 +13,7 @@
 //! with the storage's own route.
 
 use anyhow::Context;
-use axum::extract::{FromRequestParts, Multipart, Path, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Multipart, Path, State};
 use axum::http::{StatusCode, request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -29,6 +29,10 @@ use tokio::net::TcpListener;
 /// Where the application listens, unless its argument says otherwise.
 const ADDRESS: &str = "127.0.0.1:3000";
 
+/// How large a form may be. A résumé is small enough to be held in memory while it is read; `save` takes a stream
+/// as well, and the storage's own HTTP routes stream uploads of any size.
+const MAX_UPLOAD_BYTES: usize = 10 * 1024 * 1024;
+
 #[tokio::main]
 #[allow(clippy::print_stdout, reason = "the answer of a command-line example")]
 async fn main() -> anyhow::Result<()> {
@@ -40,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
     let storage = service::open(&loaded).await?;
     let links = link_router(HttpState::new(Options::from(&loaded.config), storage.clone())?);
     let app = Router::new()
-        .route("/upload", post(upload_file))
+        .route("/upload", post(upload_file).layer(DefaultBodyLimit::max(MAX_UPLOAD_BYTES)))
         .route("/download/{file_id}", get(download_file))
         .with_state(storage.clone())
         .merge(links);
