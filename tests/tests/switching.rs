@@ -157,6 +157,39 @@ async fn minio_seaweedfs() {
 }
 
 #[tokio::test]
+async fn aws_s3_ministack() {
+    let server = Server::get("ministack");
+    save_retrieve_and_link(
+        "aws_s3",
+        &[
+            ("AWS_S3_ENDPOINT_URL", server.endpoint.clone()),
+            ("AWS_ACCESS_KEY_ID", server.setting("access_key").to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", server.setting("secret_key").to_owned()),
+            ("AWS_S3_BUCKET_NAME", fresh_bucket()),
+            ("AWS_S3_CREATE_BUCKET", "true".to_owned()),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn azure_blob_azurite() {
+    let server = Server::get("azurite");
+    let account = server.setting("account_name");
+    save_retrieve_and_link(
+        "azure_blob",
+        &[
+            ("AZURE_ENDPOINT_URL", format!("{}/{account}", server.endpoint)),
+            ("AZURE_ACCOUNT_NAME", account.to_owned()),
+            ("AZURE_ACCOUNT_KEY", server.setting("account_key").to_owned()),
+            ("AZURE_CONTAINER_NAME", fresh_bucket()),
+            ("AZURE_CREATE_CONTAINER", "true".to_owned()),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn gcs_fake_gcs() {
     let server = Server::get("fake_gcs");
     save_retrieve_and_link(

@@ -106,6 +106,7 @@ fn execute(step: Step, filter: &[String], notes: &mut Vec<String>) -> Result<Out
             succeeds(doc)?
         }
         Step::Tests => {
+            tools::provide();
             // The servers come up while the compiler is at work; they end where this block does.
             let starting = for_tests::start(&workspace::root(), filter)?;
             let prepared = prepare();
@@ -126,7 +127,6 @@ fn execute(step: Step, filter: &[String], notes: &mut Vec<String>) -> Result<Out
 
 /// Builds what the tests load or start, and puts the plugins where the host looks for them.
 fn prepare() -> Result<()> {
-    tools::provide();
     let plugins = workspace::plugins()?;
     let built = workspace::build_for_tests(&plugins)?;
     staging::stage_beside(&built.libraries)?;

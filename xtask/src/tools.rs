@@ -4,7 +4,15 @@ use std::env;
 use std::process::{Command, Stdio};
 
 /// A program, and the package that brings it.
-const TOOLS: [(&str, &str); 3] = [("strace", "strace"), ("unshare", "util-linux"), ("setpriv", "util-linux")];
+const TOOLS: [(&str, &str); 6] = [
+    ("strace", "strace"),
+    ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    // With these the servers that tests talk to are installed and started.
+    ("python3", "python3-venv"),
+    ("npm", "npm"),
+    ("openssl", "openssl"),
+];
 
 /// Installs what is missing. What cannot be installed is named with the command that would, and so does every test that
 /// needs it, which then fails.
@@ -17,6 +25,13 @@ pub(crate) fn provide() {
             eprintln!("{tool} is missing: `apt-get install {package}` (or its like) provides it");
         }
     }
+    // Debian's Python comes without what makes a virtual environment.
+    if is_installed("python3")
+        && !succeeds(Command::new("python3").args(["-c", "import ensurepip"]))
+        && !install_package("python3-venv")
+    {
+        eprintln!("python3 has no venv: `apt-get install python3-venv` (or its like) provides it");
+    }
 }
 
 /// Makes sure that one program is there; `false` where it is not and cannot be installed.
@@ -25,6 +40,10 @@ pub(crate) fn install(tool: &str, package: &str) -> bool {
         return true;
     }
     eprintln!("installing {package} for {tool} …");
+    install_package(package)
+}
+
+fn install_package(package: &str) -> bool {
     let install = || succeeds(Command::new("apt-get").args(["install", "--yes", package]));
     // The lists of packages may be old, or not there yet.
     install() || (succeeds(Command::new("apt-get").arg("update")) && install())

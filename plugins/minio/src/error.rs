@@ -36,19 +36,30 @@ where
                 .with_context("status", status)
         }
         SdkError::DispatchFailure(failure) => {
-            let cause = failure.as_connector_error().map(|cause| DisplayErrorContext(cause).to_string());
-            undelivered(what, failure.is_timeout(), failure.is_user(), cause.unwrap_or_default())
+            let error = failure.as_connector_error();
+            let chain = error.map(|error| DisplayErrorContext(error).to_string()).unwrap_or_default();
+            let root = error.map(|error| root_cause(error)).unwrap_or_default();
+            undelivered(what, failure.is_timeout(), failure.is_user(), &chain, root)
         }
-        SdkError::TimeoutError(_) => undelivered(what, true, false, String::new()),
+        SdkError::TimeoutError(_) => undelivered(what, true, false, "", String::new()),
         other => Error::new(ErrorKind::Internal, format!("could not {what}: the request cannot be made"))
             .with_context("reason", DisplayErrorContext(other)),
     }
 }
 
-/// The connection could not be made, or broke.
-fn undelivered(what: &'static str, timed_out: bool, own_fault: bool, cause: String) -> Error {
-    let cause_lower = cause.to_ascii_lowercase();
-    let certificate = cause_lower.contains("certificate") || cause_lower.contains("unknownissuer");
+/// What the system said, without the words of every layer above it.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root.to_string()
+}
+
+/// The connection could not be made, or broke. `chain` is everything that is known of it, `root` the part to be told.
+fn undelivered(what: &'static str, timed_out: bool, own_fault: bool, chain: &str, root: String) -> Error {
+    let chain = chain.to_ascii_lowercase();
+    let certificate = chain.contains("certificate") || chain.contains("unknownissuer");
     let (kind, retry, advice) = if certificate {
         // Another attempt meets the same certificate.
         (
@@ -56,7 +67,7 @@ fn undelivered(what: &'static str, timed_out: bool, own_fault: bool, cause: Stri
             Retry::Never,
             "the server's certificate is not trusted; name the one that signed it in MINIO_CA_FILE",
         )
-    } else if cause_lower.contains("corrupt message") || cause_lower.contains("invalidcontenttype") {
+    } else if chain.contains("corrupt message") || chain.contains("invalidcontenttype") {
         let advice = "the server does not speak TLS; use http:// or MINIO_SECURE=false";
         (ErrorKind::ConfigInvalid, Retry::Never, advice)
     } else if timed_out {
@@ -67,7 +78,7 @@ fn undelivered(what: &'static str, timed_out: bool, own_fault: bool, cause: Stri
         (ErrorKind::Unavailable, Retry::May, "the connection could not be made, or broke")
     };
     let error = Error::new(kind, format!("could not {what}: {advice}")).with_retry(retry);
-    if cause.is_empty() { error } else { error.with_source(std::io::Error::other(cause)) }
+    if root.is_empty() { error } else { error.with_source(std::io::Error::other(root)) }
 }
 
 fn answered(
@@ -349,10 +360,10 @@ mod tests {
 
     #[test]
     fn what_a_broken_connection_was_is_told() {
-        let error = undelivered("save", false, false, "tcp connect error: Connection refused".to_owned());
+        let error = undelivered("save", false, false, "tcp connect error", "Connection refused".to_owned());
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::May));
         assert!(error.report().contains("refused"), "{}", error.report());
-        let error = undelivered("save", false, false, "invalid peer certificate: UnknownIssuer".to_owned());
+        let error = undelivered("save", false, false, "invalid peer certificate: UnknownIssuer", String::new());
         assert!(error.message().contains("MINIO_CA_FILE") && error.retry() == Retry::Never, "{error}");
     }
 }
