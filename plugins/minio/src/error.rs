@@ -363,7 +363,8 @@ mod tests {
         let error = undelivered("save", false, false, "tcp connect error", "Connection refused".to_owned());
         assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::May));
         assert!(error.report().contains("refused"), "{}", error.report());
-        let error = undelivered("save", false, false, "invalid peer certificate: UnknownIssuer", String::new());
+        let error =
+            undelivered("save", false, false, "invalid peer certificate: UnknownIssuer", String::new());
         assert!(error.message().contains("MINIO_CA_FILE") && error.retry() == Retry::Never, "{error}");
     }
 }
