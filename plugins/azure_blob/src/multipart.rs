@@ -4,7 +4,7 @@
 //! name finishes. So the blocks of an upload wait under a name of the upload's own, and completing it stages them
 //! anew under the object's name, from there and inside the service:
 //!
-//! * [`uploads`](crate::uploads): the record, a small blob that says which object the upload will make, and is the
+//! * [`crate::uploads`]: the record, a small blob that says which object the upload will make, and is the
 //!   upload's existence,
 //! * `<record>/parts`: the blob whose blocks are the parts.
 //!

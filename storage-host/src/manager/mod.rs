@@ -69,7 +69,7 @@ pub struct NamedBackend {
 }
 
 impl NamedBackend {
-    fn new(name: impl Into<String>, backend: Arc<dyn Backend>) -> Arc<Self> {
+    pub(crate) fn new(name: impl Into<String>, backend: Arc<dyn Backend>) -> Arc<Self> {
         Arc::new(Self { name: name.into(), backend, in_use: CancellationToken::new().drop_guard() })
     }
 

@@ -267,12 +267,12 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("catalog.db");
         let catalog = SqliteCatalog::open(path, CatalogOptions::default()).expect("a catalog");
-        let backend = NamedBackend { name: "main".to_owned(), backend: Arc::new(MemoryBackend::new("main")) };
+        let backend = NamedBackend::new("main", Arc::new(MemoryBackend::new("main")));
         let object =
             Garbage { backend: "main".to_owned(), key: ObjectKey::new("users/ada/1").expect("a key") };
         let user = UserId::new("ada").expect("a user");
         let room = Some(Room { bytes: 10, files: 1 });
-        let lease = Lease::take(Arc::new(catalog), Arc::new(backend), object, &user, room);
+        let lease = Lease::take(Arc::new(catalog), backend, object, &user, room);
         let lease = lease.await.expect("nothing is in the way");
         tokio::time::pause();
         (lease, folder)
