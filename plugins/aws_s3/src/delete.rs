@@ -32,10 +32,11 @@ pub(crate) async fn delete(store: &Store, key: &ObjectKey, options: DeleteOption
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
+    let is_conditional = options.if_match.is_some();
     if let Some(wanted) = &options.if_match
         && found.as_ref().and_then(Option::as_ref) != Some(wanted)
     {
-        return Err(Error::new(ErrorKind::PreconditionFailed, "the object has not the expected tag"));
+        return Err(has_another_tag());
     }
     // The mark of a deletion has a name but cannot be described.
     let is_there = found.is_some() || is_marker(store, key, options.version.as_ref()).await?;
@@ -52,7 +53,13 @@ pub(crate) async fn delete(store: &Store, key: &ObjectKey, options: DeleteOption
         .set_bypass_governance_retention(bypass)
         // A version never changes: that of an object may have changed since it was looked at.
         .set_if_match(options.if_match.filter(|_| options.version.is_none()).as_ref().map(quoted));
-    let answer = call(store, "delete the object", 0, request.send()).await?;
+    let answer = match call(store, "delete the object", 0, request.send()).await {
+        // Somebody else deleted it meanwhile: S3 then says so instead of judging the condition.
+        Err(error) if is_conditional && error.kind() == ErrorKind::NotFound => {
+            return Err(has_another_tag().with_source(error));
+        }
+        answer => answer?,
+    };
     Ok(match options.version {
         Some(version) => DeleteResult { existed: true, version: Some(version), delete_marker: false },
         None => DeleteResult {
@@ -61,6 +68,10 @@ pub(crate) async fn delete(store: &Store, key: &ObjectKey, options: DeleteOption
             delete_marker: answer.delete_marker() == Some(true),
         },
     })
+}
+
+fn has_another_tag() -> Error {
+    Error::new(ErrorKind::PreconditionFailed, "the object has not the expected tag")
 }
 
 fn flag(text: &str) -> Result<bool> {
