@@ -73,4 +73,8 @@ pub(crate) const JUICEFS_RACES: &[Waiver] = &[
         "concurrency::a_reader_beside_deletes_sees_all_or_nothing",
         "JuiceFS takes the bytes away from a reader when the object is deleted",
     ),
+    waived(
+        "concurrency::an_abort_beside_a_completion_is_one_or_the_other",
+        "JuiceFS aborts part by part: a completion meanwhile misses one, and says that the part is wrong",
+    ),
 ];
