@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use storage_core::{Error, ErrorKind, Result, Retry};
 use tokio::task::JoinSet;
@@ -29,28 +30,42 @@ const PARTS_OF_USUAL_SIZE: u64 = 4096;
 /// The parts that are sent at once to begin with.
 const FIRST_PARALLEL: usize = 2;
 
+/// How long after a failure the service may still carry out a request that was broken off.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// The temporary objects of an upload, which go when this does.
 pub(crate) struct Scratch {
     store: Arc<Store>,
     prefix: String,
+    /// Whether no request for it is under way any more.
+    is_settled: bool,
 }
 
 impl Scratch {
     /// A place for temporary objects.
     pub(crate) fn new(store: &Store, prefix: String) -> Self {
-        Self { store: Arc::new(store.clone()), prefix }
+        Self { store: Arc::new(store.clone()), prefix, is_settled: false }
     }
 
     /// What all names in it start with.
     pub(crate) fn prefix(&self) -> &str {
         &self.prefix
     }
+
+    /// Says that every request for it was answered: what is there now is all.
+    pub(crate) fn settled(&mut self) {
+        self.is_settled = true;
+    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         let (store, prefix) = (Arc::clone(&self.store), std::mem::take(&mut self.prefix));
+        let is_settled = self.is_settled;
         self.store.tracker.spawn(async move {
+            if !is_settled {
+                tokio::time::sleep(SETTLING).await;
+            }
             if let Err(error) = purge(&store, &prefix).await {
                 tracing::warn!(%error, prefix, "temporary parts of an upload were left; a later sweep removes them");
             }
@@ -77,7 +92,7 @@ pub(crate) async fn upload(
     first: Piece,
     condition: &Conditional,
 ) -> Result<(Object, Passed)> {
-    let scratch = Scratch::new(store, layout::components(&layout::new_id()));
+    let mut scratch = Scratch::new(store, layout::components(&layout::new_id()));
     let part_bytes = part_bytes(source.length_bytes(), store.config.transfer_memory_bytes);
     // One part is being filled while the others are sent.
     let most = (store.config.transfer_memory_bytes / part_bytes).saturating_sub(1).max(1) as usize;
@@ -100,6 +115,7 @@ pub(crate) async fn upload(
     // The object appears when the parts are joined, so that what is wrong with the content must be known before.
     let passed = source.verify()?;
     let object = compose(store, scratch.prefix(), components, new, condition).await?;
+    scratch.settled();
     Ok((object, passed))
 }
 

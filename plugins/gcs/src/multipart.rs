@@ -147,8 +147,10 @@ async fn join(
     let components = select(upload.as_str(), named, &sent)?;
     let joined = Checksums { crc32c: Some(whole(&components).1), ..Checksums::default() };
     expected.verify(&joined)?;
-    let scratch = Scratch::new(store, layout::components(&layout::new_id()));
-    compose(store, scratch.prefix(), components, new, condition).await
+    let mut scratch = Scratch::new(store, layout::components(&layout::new_id()));
+    let object = compose(store, scratch.prefix(), components, new, condition).await?;
+    scratch.settled();
+    Ok(object)
 }
 
 /// The components that the named parts are.
