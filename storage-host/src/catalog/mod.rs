@@ -22,6 +22,9 @@ pub use record::{
 };
 pub use sqlite::{SqliteCatalog, SqliteStats};
 
+#[cfg(test)]
+pub(crate) use sqlite::schedules;
+
 /// How a catalog is opened.
 #[derive(Clone, Copy, Debug)]
 pub struct CatalogOptions {

@@ -11,7 +11,7 @@ use storage_core::{ByteRange, ByteStream, Error, ErrorKind, ObjectKey, Result, R
 use super::SimpleStorageService;
 use super::audit::Act;
 use super::types::{FileContent, FileInfo, RetrieveFileOptions};
-use crate::catalog::{FileId, FileRecord, Sha256, UserId, VersionRecord};
+use crate::catalog::{Catalog, FileId, FileRecord, FileVersionId, Sha256, UserId, VersionRecord};
 use crate::manager::NamedBackend;
 
 /// How often a read that broke off is taken up again without having got a byte further.
@@ -66,17 +66,9 @@ impl SimpleStorageService {
         &self,
         file: FileId,
         user: &UserId,
-        version: Option<crate::catalog::FileVersionId>,
+        version: Option<FileVersionId>,
     ) -> Result<(FileInfo, VersionRecord)> {
-        let record = self.inner.catalog.file(user, file).await?;
-        let wanted = version.filter(|version| *version != record.current.id);
-        let Some(wanted) = wanted else {
-            let version = record.current.clone();
-            return Ok((FileInfo::current(record), version));
-        };
-        let version = self.inner.catalog.version(user, file, wanted).await?;
-        let FileRecord { id, user, created_at, .. } = record;
-        Ok((FileInfo::of_version(id, user, created_at, false, version.clone()), version))
+        find_version(self.inner.catalog.as_ref(), file, user, version).await
     }
 
     /// The bytes of a version, from where they are.
@@ -91,6 +83,24 @@ impl SimpleStorageService {
         let source = Source { named, key: placement.key.clone(), whole_size: version.size_bytes };
         source.checked(range, version.sha256).await
     }
+}
+
+/// A version as its owner sees it, and as the catalog does.
+pub(super) async fn find_version(
+    catalog: &dyn Catalog,
+    file: FileId,
+    user: &UserId,
+    version: Option<FileVersionId>,
+) -> Result<(FileInfo, VersionRecord)> {
+    let record = catalog.file(user, file).await?;
+    let wanted = version.filter(|version| *version != record.current.id);
+    let Some(wanted) = wanted else {
+        let version = record.current.clone();
+        return Ok((FileInfo::current(record), version));
+    };
+    let version = catalog.version(user, file, wanted).await?;
+    let FileRecord { id, user, created_at, .. } = record;
+    Ok((FileInfo::of_version(id, user, created_at, false, version.clone()), version))
 }
 
 /// An object that can be read from any byte on.

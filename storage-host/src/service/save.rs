@@ -173,8 +173,7 @@ impl SimpleStorageService {
         self.commit(new_version, lease, "save").await
     }
 
-    /// Makes a stored object a version of a file. Runs to its end even if the caller goes away: an object must not
-    /// be removed while the transaction that refers to it may still succeed.
+    /// Makes a stored object a version of a file. Runs to its end even if the caller goes away.
     pub(super) async fn commit(
         &self,
         version: NewVersion,
@@ -182,34 +181,7 @@ impl SimpleStorageService {
         action: &'static str,
     ) -> Result<FileInfo> {
         let audit = self.success(Act::on(action, &version.user, version.file).version(version.version));
-        let service = self.clone();
-        let work = tokio::spawn(async move {
-            if let Err(error) = lease.ensure_in_force() {
-                lease.give_up().await;
-                return Err(error);
-            }
-            // Whatever becomes of this task: nothing but the answer that there is no such version gives up an object
-            // that a version may refer to.
-            lease.settle();
-            let (user, file, id) = (version.user.clone(), version.file, version.version);
-            let error = match service.inner.catalog.commit_version(version, audit).await {
-                Ok(record) => return Ok(FileInfo::current(record)),
-                Err(error) => error,
-            };
-            // A commit that failed may have happened all the same: the answer was lost, not the write.
-            match service.find_version(file, &user, Some(id)).await {
-                Ok((info, _)) => Ok(info),
-                Err(missing) if missing.kind() == ErrorKind::NotFound => {
-                    lease.give_up().await;
-                    Err(error)
-                }
-                // Unknown: the reconciler will know.
-                Err(_) => Err(error),
-            }
-        });
-        work.await.unwrap_or_else(|join| {
-            Err(Error::new(ErrorKind::Internal, "the commit of a save did not end").with_source(join))
-        })
+        lease.commit(version, audit).await
     }
 
     /// What must be reserved before bytes are moved: nothing where the owner has no limit, or where all bytes are

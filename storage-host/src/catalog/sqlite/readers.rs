@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rusqlite::Connection;
 use storage_core::{Error, ErrorKind, Result};
-use tokio::sync::Semaphore;
 
 use super::error::{Answer, Fault};
 use super::open::open_reader;
+use super::sync::{Mutex, Semaphore, spawn_blocking};
 
 /// The pool.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ impl Readers {
         let idle = Arc::clone(&self.idle);
         let path = self.path.clone();
         let busy_timeout = self.busy_timeout;
-        let task = tokio::task::spawn_blocking(move || {
+        let task = spawn_blocking(move || {
             let kept = idle.lock().pop();
             let connection = match kept {
                 Some(connection) => connection,

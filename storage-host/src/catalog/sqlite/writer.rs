@@ -15,23 +15,33 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
 use rusqlite::Connection;
 use storage_core::{Error, ErrorKind, Result};
-use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{Answer, Fault, database_error, same_error};
+use super::sync::{Instant, Mutex, RwLock, mpsc, oneshot, thread, watch};
 
 /// How many changes may wait; whoever comes then waits to be let in.
 pub(super) const QUEUE: usize = 1_024;
 
-/// How many changes share a commit at most.
-const BATCH: usize = 256;
+/// How much is done at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// How many changes may wait.
+    pub(super) queue: usize,
+    /// How many changes share a commit at most.
+    pub(super) batch: usize,
+    /// After this time a transaction takes no further change, so that no caller waits for many large ones.
+    pub(super) batch_time: Duration,
+}
 
-/// After this time a transaction takes no further change, so that no caller waits for many large ones.
-const BATCH_TIME: Duration = Duration::from_millis(50);
+impl Default for Limits {
+    fn default() -> Self {
+        Self { queue: QUEUE, batch: 256, batch_time: Duration::from_millis(50) }
+    }
+}
 
 /// What a commit promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,19 +77,20 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the thread, which from now on owns the connection: one that [`super::open::Schema::open`] gave.
-    pub(super) fn start(connection: Connection, path: &Path) -> Result<Self> {
-        let (sender, receiver) = mpsc::channel(QUEUE);
+    pub(super) fn start(connection: Connection, path: &Path, limits: Limits) -> Result<Self> {
+        let (sender, receiver) = mpsc::channel(limits.queue);
         let (alive, finished) = watch::channel(());
         let counters = Arc::new(Counters::default());
         let mut thread = Thread {
             connection,
             path: path.to_owned(),
+            limits,
             durability: Durability::Durable,
             queue: receiver,
             counters: Arc::clone(&counters),
             _alive: alive,
         };
-        std::thread::Builder::new().name("catalog-writer".to_owned()).spawn(move || thread.run()).map_err(
+        thread::Builder::new().name("catalog-writer".to_owned()).spawn(move || thread.run()).map_err(
             |error| {
                 Error::new(ErrorKind::Unavailable, "the thread that writes the catalog could not be started")
                     .with_source(error)
@@ -258,6 +269,7 @@ impl<F: FnOnce(&Connection) -> Answer<()> + Send> Change for Background<F> {
 struct Thread {
     connection: Connection,
     path: PathBuf,
+    limits: Limits,
     /// What the connection promises now.
     durability: Durability,
     queue: mpsc::Receiver<Box<dyn Change>>,
@@ -277,7 +289,7 @@ impl Thread {
                     Durability::Relaxed => relaxed.push_back(change),
                 }
                 let taken = durable.len() + relaxed.len();
-                next = if taken < BATCH { self.queue.try_recv().ok() } else { None };
+                next = if taken < self.limits.batch { self.queue.try_recv().ok() } else { None };
             }
             // Relaxed changes first: who waits for them need not wait for the disk.
             for (mut changes, durability) in [(relaxed, Durability::Relaxed), (durable, Durability::Durable)]
@@ -300,7 +312,7 @@ impl Thread {
         let mut taken = Vec::with_capacity(waiting.len());
         let mut kept = 0;
         let mut outcome = Ok(());
-        while outcome.is_ok() && started.elapsed() < BATCH_TIME {
+        while outcome.is_ok() && started.elapsed() < self.limits.batch_time {
             let Some(mut change) = waiting.pop_front() else { break };
             outcome =
                 apply_in_savepoint(&self.connection, change.as_mut()).map(|keep| kept += u64::from(keep));

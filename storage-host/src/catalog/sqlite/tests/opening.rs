@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::super::SCHEMA;
+use super::super::catalog::SCHEMA;
 use super::*;
 use crate::catalog;
 use crate::catalog::KeyScope;
@@ -118,7 +118,7 @@ async fn a_catalog_of_version_0_is_migrated_and_one_of_this_version_left_alone()
         let catalog = open(&path).expect("it opens");
         let version: u32 = catalog
             .writer
-            .call("version", super::super::Relaxed, |connection| {
+            .call("version", super::super::writer::Durability::Relaxed, |connection| {
                 Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
             })
             .await
@@ -136,7 +136,7 @@ async fn a_catalog_of_version_0_is_migrated_and_one_of_this_version_left_alone()
 fn a_migration_that_fails_changes_nothing() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("broken.db");
-    let schema = |migrations| super::super::Schema { name: "trial", application_id: 77, migrations };
+    let schema = |migrations| super::super::open::Schema { name: "trial", application_id: 77, migrations };
     let timeout = Duration::from_secs(1);
     schema(&["CREATE TABLE a (x)"]).open(&path, timeout).expect("version 1");
     let broken = schema(&["CREATE TABLE a (x)", "CREATE TABLE b (x)", "CREATE TABLE b (x)"]);

@@ -1,32 +1,33 @@
-//! What a save claims while it is under way: room in the owner's quota, and the object that it writes.
+//! The claims of a save: made, kept alive, used up by the commit, or given back.
 //!
 //! Claims that are not settled when the lease is dropped (a caller who went away) are given back in the
 //! background; what even that does not reach (a killed process) lapses in the catalog and is found by the
 //! reconciler.
+//!
+//! Compiled twice in tests: see [`super::sync`].
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::Mutex;
 use storage_core::{Error, ErrorKind, Result, Retry};
-use tokio::runtime::Handle;
-use tokio::time::Instant;
 
-use super::objects::remove_object;
-use crate::catalog::{Catalog, Garbage, ReservationId, UserId};
+use super::sync::{AtomicBool, AtomicU64, Handle, Instant, Mutex, Ordering, spawn, timeout};
+use crate::catalog::{AuditEntry, Catalog, Garbage, NewVersion, ReservationId, UserId};
 use crate::manager::NamedBackend;
+use crate::service::objects::remove_object;
+use crate::service::retrieve::find_version;
+use crate::service::types::FileInfo;
 
 /// How long a claim lasts that is not renewed. The janitor takes objects for abandoned some minutes later.
-pub(super) const LIFETIME: Duration = Duration::from_secs(600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
 /// How often the claims of a save under way are renewed.
-const RENEWAL: Duration = Duration::from_secs(60);
+pub(super) const RENEWAL: Duration = Duration::from_secs(60);
 
 /// The claims of one save.
 pub(crate) struct Lease {
-    claims: Claims,
+    pub(super) claims: Claims,
     reserved_bytes: AtomicU64,
     settled: AtomicBool,
     /// When the claim to the object was last renewed.
@@ -37,10 +38,10 @@ pub(crate) struct Lease {
 }
 
 #[derive(Clone)]
-struct Claims {
-    catalog: Arc<dyn Catalog>,
+pub(super) struct Claims {
+    pub(super) catalog: Arc<dyn Catalog>,
     backend: Arc<NamedBackend>,
-    object: Garbage,
+    pub(super) object: Garbage,
     reservation: Option<ReservationId>,
 }
 
@@ -60,7 +61,7 @@ impl Lease {
         let user = user.clone();
         // The catalog makes a promise whether or not the caller still waits for it. A task of its own is still
         // there to give it back.
-        let taking = tokio::spawn(async move {
+        let taking = spawn(async move {
             let reservation = match room {
                 Some(room) => Some(catalog.reserve(&user, room.bytes, room.files, LIFETIME).await?),
                 None => None,
@@ -104,7 +105,7 @@ impl Lease {
     pub(crate) async fn hold<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let mut work = pin!(work);
         let result = loop {
-            match tokio::time::timeout(RENEWAL, &mut work).await {
+            match timeout(RENEWAL, &mut work).await {
                 Ok(result) => break result,
                 Err(_) => self.renew().await,
             }
@@ -124,7 +125,7 @@ impl Lease {
     /// # Errors
     ///
     /// `Timeout`.
-    pub(crate) fn ensure_in_force(&self) -> Result<()> {
+    pub(super) fn ensure_in_force(&self) -> Result<()> {
         if !self.is_lapsed() {
             return Ok(());
         }
@@ -139,8 +140,45 @@ impl Lease {
         steady.elapsed() > LIFETIME || wall.elapsed().is_ok_and(|elapsed| elapsed > LIFETIME)
     }
 
+    /// Makes the stored object a version of a file. Runs to its end even if the caller goes away: an object must not
+    /// be removed while the transaction that refers to it may still succeed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ensure_in_force`]; those of the catalog. Then nothing is there.
+    pub(crate) async fn commit(self: Arc<Self>, version: NewVersion, audit: AuditEntry) -> Result<FileInfo> {
+        let work = spawn(async move {
+            if let Err(error) = self.ensure_in_force() {
+                self.give_up().await;
+                return Err(error);
+            }
+            // Whatever becomes of this task: nothing but the answer that there is no such version gives up an object
+            // that a version may refer to.
+            self.settle();
+            let catalog = &self.claims.catalog;
+            let (user, file, id) = (version.user.clone(), version.file, version.version);
+            let error = match catalog.commit_version(version, audit).await {
+                Ok(record) => return Ok(FileInfo::current(record)),
+                Err(error) => error,
+            };
+            // A commit that failed may have happened all the same: the answer was lost, not the write.
+            match find_version(catalog.as_ref(), file, &user, Some(id)).await {
+                Ok((info, _)) => Ok(info),
+                Err(missing) if missing.kind() == ErrorKind::NotFound => {
+                    self.give_up().await;
+                    Err(error)
+                }
+                // Unknown: the reconciler will know.
+                Err(_) => Err(error),
+            }
+        });
+        work.await.unwrap_or_else(|join| {
+            Err(Error::new(ErrorKind::Internal, "the commit of a save did not end").with_source(join))
+        })
+    }
+
     /// Says that from here on the commit disposes of the claims: dropping the lease gives nothing back.
-    pub(crate) fn settle(&self) {
+    fn settle(&self) {
         self.settled.store(true, Ordering::Release);
     }
 
@@ -158,7 +196,7 @@ impl Lease {
 
     /// Prolongs the claims. Where that fails the work goes on: they last for several renewals, and the commit
     /// asks again for room that has lapsed. A claim to the object that has lapsed stays so.
-    async fn renew(&self) {
+    pub(super) async fn renew(&self) {
         if self.is_lapsed() {
             return;
         }
@@ -248,61 +286,5 @@ fn lapsed(error: Error) -> Error {
                 .with_source(error)
         }
         _ => error,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::pending;
-
-    use storage_core::ObjectKey;
-    use storage_core::memory::MemoryBackend;
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::catalog::{CatalogOptions, SqliteCatalog};
-
-    /// A claim, and the folder that its catalog lies in. From here on the clock is moved by hand.
-    async fn claim() -> (Arc<Lease>, TempDir) {
-        let folder = TempDir::new().expect("a folder");
-        let path = folder.path().join("catalog.db");
-        let catalog = SqliteCatalog::open(path, CatalogOptions::default()).expect("a catalog");
-        let backend = NamedBackend::new("main", Arc::new(MemoryBackend::new("main")));
-        let object =
-            Garbage { backend: "main".to_owned(), key: ObjectKey::new("users/ada/1").expect("a key") };
-        let user = UserId::new("ada").expect("a user");
-        let room = Some(Room { bytes: 10, files: 1 });
-        let lease = Lease::take(Arc::new(catalog), backend, object, &user, room);
-        let lease = lease.await.expect("nothing is in the way");
-        tokio::time::pause();
-        (lease, folder)
-    }
-
-    #[tokio::test]
-    async fn the_claims_of_work_that_stands_still_are_renewed() {
-        let (lease, _folder) = claim().await;
-        let held = Arc::clone(&lease);
-        let work = tokio::spawn(async move { held.hold(pending::<Result<()>>()).await });
-        tokio::task::yield_now().await;
-        let other =
-            Garbage { key: ObjectKey::new("users/ada/2").expect("a key"), ..lease.claims.object.clone() };
-        for _ in 0..2 * LIFETIME.as_secs() / RENEWAL.as_secs() {
-            tokio::time::advance(RENEWAL).await;
-            // The catalog does one thing after the other: when this is done, so is the renewal before it.
-            lease.claims.catalog.begin_object(&other).await.expect("recorded");
-            lease.ensure_in_force().expect("renewed in time");
-        }
-        work.abort();
-    }
-
-    #[tokio::test]
-    async fn a_claim_that_lapsed_stays_so() {
-        let (lease, _folder) = claim().await;
-        tokio::time::advance(LIFETIME - Duration::from_secs(1)).await;
-        lease.ensure_in_force().expect("not yet");
-        tokio::time::advance(Duration::from_secs(2)).await;
-        lease.renew().await;
-        let error = lease.ensure_in_force().expect_err("somebody may have taken the object for abandoned");
-        assert_eq!((error.kind(), error.retry()), (ErrorKind::Timeout, Retry::May));
     }
 }
