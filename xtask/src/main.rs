@@ -7,6 +7,7 @@
 
 mod bench;
 mod dist;
+mod fuzz;
 mod new_plugin;
 mod plugins;
 mod run;
@@ -42,6 +43,7 @@ enum Command {
     Test(test::Args),
     Soak(soak::Args),
     Bench(bench::Args),
+    Fuzz(fuzz::Args),
     Tidy(tidy::Args),
     Dist(dist::Args),
 }
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Dist(args) => dist::run(&args),
     };

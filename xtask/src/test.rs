@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::servers::for_tests::{self, Servers};
-use crate::{bench, staging, tidy, tools, workspace};
+use crate::{bench, fuzz, staging, tidy, tools, workspace};
 
 /// Check formatting, lints, documentation and house rules, and run all tests
 #[derive(clap::Args)]
@@ -194,15 +194,18 @@ fn cargo(args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command of cargo here and in the workspace of the benches, whose many dependencies nothing else needs. It
-/// succeeds where both do.
+/// Runs a command of cargo here and in the workspaces of the benches and of the fuzz targets, whose dependencies nothing
+/// else needs. It succeeds where all do.
 fn in_each_workspace(args: &[&str]) -> Result<bool> {
-    let here = succeeds(cargo(args))?;
+    let mut passed = succeeds(cargo(args))?;
     let (command, rest) = args.split_at(1);
-    let mut there = cargo(command);
-    there.args(["--manifest-path", bench::MANIFEST]).args(rest);
-    there.env("CARGO_TARGET_DIR", workspace::target_folder()?);
-    Ok(succeeds(there)? && here)
+    let target_folder = workspace::target_folder()?;
+    for manifest in [bench::MANIFEST, fuzz::MANIFEST] {
+        let mut there = cargo(command);
+        there.args(["--manifest-path", manifest]).args(rest).env("CARGO_TARGET_DIR", &target_folder);
+        passed &= succeeds(there)?;
+    }
+    Ok(passed)
 }
 
 fn succeeds(mut command: Command) -> Result<bool> {

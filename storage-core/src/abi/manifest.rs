@@ -192,8 +192,10 @@ const fn write(text: &mut [u8], mut at: usize, part: &str) -> usize {
     let part = part.as_bytes();
     let mut index = 0;
     while index < part.len() {
+        // In UTF-8, U+0080 to U+009F are 0xC2 and a byte below 0xA0.
+        let is_late_control = part[index] == 0xC2 && part[index + 1] < 0xA0;
         assert!(
-            part[index] >= b' ',
+            part[index] >= b' ' && part[index] != 0x7F && !is_late_control,
             "the manifest of a plugin holds a line break or another control character"
         );
         text[at] = part[index];
@@ -306,8 +308,13 @@ fn parse(bytes: &[u8]) -> Result<Manifest, String> {
     }
     let lines: Vec<_> = lines.filter_map(|line| line.split_once('=')).collect();
     let field = |name: &str| {
-        let value = lines.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        value.ok_or_else(|| format!("the line {name}= is missing"))
+        let line = lines.iter().find(|(key, _)| *key == name);
+        let (_, value) = line.ok_or_else(|| format!("the line {name}= is missing"))?;
+        // It is shown on terminals, which take such characters for commands; no plugin of ours can hold one.
+        if value.contains(char::is_control) {
+            return Err(format!("the line {name}= holds a control character"));
+        }
+        Ok((*value).to_owned())
     };
     let abi = field("abi")?;
     let abi = abi
@@ -355,6 +362,8 @@ mod tests {
         let reason = parse(text.replace("abi=", "abc=").as_bytes()).expect_err("incomplete");
         assert_eq!(reason, "the line abi= is missing");
         assert!(parse(text.replace("abi=1.0", "abi=one").as_bytes()).is_err());
+        let reason = parse(text.replace("Files", "\u{1b}[2J").as_bytes()).expect_err("an escape sequence");
+        assert_eq!(reason, "the line description= holds a control character");
         assert!(parse(b"\x7fELF").is_err() && parse(&[0xff, 0xfe]).is_err() && parse(b"").is_err());
     }
 }

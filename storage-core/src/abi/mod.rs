@@ -38,6 +38,9 @@
 mod backend;
 #[doc(hidden)]
 pub mod export;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod host;
 mod import;

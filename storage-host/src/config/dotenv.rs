@@ -15,7 +15,7 @@ use std::path::Path;
 use storage_core::ConfigValues;
 use storage_core::config::ConfigFault;
 
-/// Stands, while dotenvy parses, for a `$` that may begin a reference. A noncharacter, which no text file holds.
+/// Stands, while dotenvy parses, for a `$` that may begin a reference. A noncharacter: a file that holds it is refused.
 const REFERENCE: char = '\u{FDD0}';
 
 /// Stands, while dotenvy parses, for a backslash in single quotes. dotenvy would take `'C:\'` for a text that
@@ -62,6 +62,15 @@ fn parse(
     environment: &BTreeMap<String, OsString>,
     faults: &mut Vec<ConfigFault>,
 ) -> ConfigValues {
+    if let Some(at) = text.find([REFERENCE, BACKSLASH]) {
+        let line = 1 + text[..at].matches('\n').count();
+        faults.push(fault(
+            ".env",
+            line,
+            "the line holds U+FDD0 or U+FDD1, which are no characters: remove it",
+        ));
+        return ConfigValues::new();
+    }
     let text = hide(text.trim_start_matches('\u{FEFF}'));
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let read = Cell::new(0);
@@ -284,6 +293,16 @@ mod tests {
         assert_eq!(faults.len(), 1);
         assert!(faults[0].starts_with("SECRET: a $ in the value refers to a variable"), "{faults:?}");
         assert!(!faults[0].contains("hunter2") && !faults[0].contains("word"), "{faults:?}");
+    }
+
+    #[test]
+    fn the_signs_that_stand_for_others_cannot_be_smuggled_in() {
+        for sign in [REFERENCE, BACKSLASH] {
+            let (values, faults) = read(&format!("A=1\nB='x{sign}y'\nC=2"));
+            assert_eq!(values.iter().count(), 0);
+            assert_eq!(faults.len(), 1);
+            assert!(faults[0].contains("U+FDD0") && faults[0].contains(".env line 2"), "{faults:?}");
+        }
     }
 
     #[test]

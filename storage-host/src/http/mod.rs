@@ -9,6 +9,9 @@
 
 pub mod auth;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod server;
 mod state;
 

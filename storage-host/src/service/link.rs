@@ -13,7 +13,7 @@ use storage_core::{Capabilities, Error, ErrorKind, PresignMethod, PresignRequest
 use super::audit::Act;
 use super::types::{Actor, DownloadLink, FileContent, LinkOptions, RetrieveFileOptions};
 use super::{SimpleStorageService, naming};
-use crate::catalog::{FileId, FileVersionId, UserId, VersionRecord};
+use crate::catalog::{FileId, FileVersionId, LinkKeyRecord, UserId, VersionRecord};
 use crate::config::LinkMode;
 
 /// Where the HTTP service answers to tokens, below its public URL.
@@ -27,18 +27,25 @@ const METHOD: &str = "GET";
 
 /// The claims of a link.
 #[derive(Debug, Serialize, Deserialize)]
-struct Claims {
+pub(super) struct Claims {
     aud: String,
     /// The file.
-    file: FileId,
+    pub(super) file: FileId,
     /// The version.
-    ver: FileVersionId,
+    pub(super) ver: FileVersionId,
     /// The method.
     mth: String,
     /// When the link stops working, in seconds since 1970.
-    exp: u64,
+    pub(super) exp: u64,
     /// Whether a browser shows the file instead of saving it.
-    inl: bool,
+    pub(super) inl: bool,
+}
+
+impl Claims {
+    /// What a link to this version says until it expires.
+    pub(super) fn new(file: FileId, ver: FileVersionId, exp: u64, inl: bool) -> Self {
+        Self { aud: AUDIENCE.to_owned(), file, ver, mth: METHOD.to_owned(), exp, inl }
+    }
 }
 
 impl SimpleStorageService {
@@ -138,21 +145,9 @@ impl SimpleStorageService {
         expires_in: Duration,
         inline: bool,
     ) -> Result<DownloadLink> {
-        let now = SystemTime::now();
         let keys = self.inner.catalog.link_keys().await?;
-        let key = keys.iter().find(|key| key.retired_at.is_none()).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Internal,
-                "the catalog has no key to sign links with; make one with 'storage keys rotate-links'",
-            )
-        })?;
-        let exp = unix_seconds(now) + expires_in.as_secs();
-        let claims =
-            Claims { aud: AUDIENCE.to_owned(), file, ver: version, mth: METHOD.to_owned(), exp, inl: inline };
-        let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::HS256) };
-        let token = encode(&header, &claims, &EncodingKey::from_secret(&key.secret)).map_err(|error| {
-            Error::new(ErrorKind::Internal, "a link could not be signed").with_source(error)
-        })?;
+        let exp = unix_seconds(SystemTime::now()) + expires_in.as_secs();
+        let token = write_token(&keys, &Claims::new(file, version, exp, inline))?;
         let base = self.inner.public_url.trim_end_matches('/');
         let expires_at = SystemTime::UNIX_EPOCH + Duration::from_secs(exp);
         Ok(DownloadLink { url: format!("{base}{LINK_PATH}{token}"), expires_at })
@@ -167,39 +162,62 @@ impl SimpleStorageService {
     /// * `NotFound`: the file or version was deleted
     /// * as [`SimpleStorageService::retrieve_with`]; a version in the options is replaced by the link's
     pub async fn open_link(&self, token: &str, options: RetrieveFileOptions) -> Result<(FileContent, bool)> {
-        let (key_id, claims) = self.verify(token).await?;
+        let (key_id, claims) = read_token(&self.inner.catalog.link_keys().await?, token)?;
         let user = self.inner.catalog.owner(claims.file).await?;
         let actor = Actor { name: format!("link:{key_id}"), remote: self.actor.remote.clone() };
         let options = RetrieveFileOptions { version: Some(claims.ver), ..options };
         let content = self.with_actor(actor).retrieve_with(claims.file, &user, options).await?;
         Ok((content, claims.inl))
     }
+}
 
-    async fn verify(&self, token: &str) -> Result<(String, Claims)> {
-        let invalid =
-            || denied("link_invalid", "the link is not valid: it was altered, or made for something else");
-        let key_id = decode_header(token).ok().and_then(|header| header.kid).ok_or_else(invalid)?;
-        let keys = self.inner.catalog.link_keys().await?;
-        let now = SystemTime::now();
-        let live = |retired_at: Option<SystemTime>| retired_at.is_none_or(|retired_at| retired_at > now);
-        let key = keys.iter().find(|key| key.id == key_id && live(key.retired_at)).ok_or_else(invalid)?;
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = 0;
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "aud"]);
-        let claims = decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &validation)
-            .map_err(|error| match error.kind() {
-                jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
-                    denied("link_expired", "the link has expired")
-                }
-                _ => invalid(),
-            })?
-            .claims;
-        if claims.mth != METHOD {
-            return Err(invalid());
-        }
-        Ok((key_id, claims))
+/// A token with these claims, signed with the newest key that is not retired.
+///
+/// # Errors
+///
+/// `Internal` where there is no such key.
+pub(super) fn write_token(keys: &[LinkKeyRecord], claims: &Claims) -> Result<String> {
+    let key = keys.iter().find(|key| key.retired_at.is_none()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Internal,
+            "the catalog has no key to sign links with; make one with 'storage keys rotate-links'",
+        )
+    })?;
+    let header = Header { kid: Some(key.id.clone()), ..Header::new(Algorithm::HS256) };
+    encode(&header, claims, &EncodingKey::from_secret(&key.secret))
+        .map_err(|error| Error::new(ErrorKind::Internal, "a link could not be signed").with_source(error))
+}
+
+/// What a token says, and the id of the key that signed it, which is one of these and not yet retired.
+///
+/// # Errors
+///
+/// `PermissionDenied`, as [`SimpleStorageService::open_link`] has it.
+pub(super) fn read_token(keys: &[LinkKeyRecord], token: &str) -> Result<(String, Claims)> {
+    let invalid =
+        || denied("link_invalid", "the link is not valid: it was altered, or made for something else");
+    let header = decode_header(token).map_err(|_| invalid())?;
+    // No extension is known here, so that none can be insisted on (RFC 7515, section 4.1.11).
+    let key_id = header.kid.filter(|_| header.crit.is_none()).ok_or_else(invalid)?;
+    let now = SystemTime::now();
+    let live = |retired_at: Option<SystemTime>| retired_at.is_none_or(|retired_at| retired_at > now);
+    let key = keys.iter().find(|key| key.id == key_id && live(key.retired_at)).ok_or_else(invalid)?;
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = 0;
+    validation.set_audience(&[AUDIENCE]);
+    validation.set_required_spec_claims(&["exp", "aud"]);
+    let claims = decode::<Claims>(token, &DecodingKey::from_secret(&key.secret), &validation)
+        .map_err(|error| match error.kind() {
+            jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
+                denied("link_expired", "the link has expired")
+            }
+            _ => invalid(),
+        })?
+        .claims;
+    if claims.mth != METHOD {
+        return Err(invalid());
     }
+    Ok((key_id, claims))
 }
 
 fn denied(code: &str, message: &str) -> Error {

@@ -7,6 +7,9 @@ mod browse;
 mod content_type;
 mod copy;
 mod delete;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod lease;
 mod link;

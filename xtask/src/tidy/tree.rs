@@ -15,8 +15,8 @@ pub(crate) struct SourceFile {
     pub(crate) text: String,
 }
 
-/// Folders directly below the root that are made, not written: build output and stored files.
-const SKIPPED_AT_ROOT: [&str; 4] = [".git", "target", "dist", "storage"];
+/// Folders, from the root, that are made, not written: build output, stored files, and what fuzzing leaves behind.
+const MADE: [&str; 6] = [".git", "target", "dist", "storage", "tests/fuzz/target", "tests/fuzz/artifacts"];
 
 /// The endings of files in which the rules for text hold.
 const TEXT_ENDINGS: [&str; 10] =
@@ -47,7 +47,7 @@ fn read_dir(root: &Path, folder: &str, files: &mut Vec<SourceFile>) -> Result<()
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            if !SKIPPED_AT_ROOT.contains(&path.as_str()) {
+            if !MADE.contains(&path.as_str()) {
                 read_dir(root, &path, files)?;
             }
         } else if kind.is_file() && is_text(&path) {

@@ -1,84 +1,19 @@
 //! What becomes of values at the edges of what can be expressed, and of those that this version does not
-//! know. That every field of every type crosses is proven on a loaded library, in the tests of the workspace.
+//! know. That every field of every type crosses is proven on a loaded library, in the tests of the workspace, and that any
+//! value comes back by the property `abi_values`.
 
 use std::time::{Duration, SystemTime};
 
 use abi_stable::std_types::{RBox, Tuple2, Tuple3};
-use proptest::prelude::*;
 
 use super::*;
 use crate::config::ConfigKind;
 use crate::error::Retry;
-use crate::object::Checksums;
-use crate::request::{ByteRange, DeleteResult, ListOptions, SaveOptions, WriteCondition};
+use crate::request::{ByteRange, DeleteResult, ListOptions, WriteCondition};
 use crate::tiering::{RestoreStatus, Tier};
 
 fn there_and_back<T: Mirror>(value: T) -> T {
     T::from_abi(value.into_abi()).expect("what this version sends it can read")
-}
-
-fn moments() -> impl Strategy<Value = SystemTime> {
-    let span = (0..=1_u64 << 40, 0..1_000_000_000_u32).prop_map(|(s, n)| Duration::new(s, n));
-    (span, any::<bool>()).prop_map(|(span, after)| match after {
-        true => SystemTime::UNIX_EPOCH + span,
-        false => SystemTime::UNIX_EPOCH - span,
-    })
-}
-
-proptest! {
-    // Generating texts is slow without optimisation.
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn moments_and_durations_come_back_to_the_nanosecond(moment in moments(), span in any::<Duration>()) {
-        prop_assert_eq!(there_and_back(moment), moment);
-        prop_assert_eq!(there_and_back(span), span);
-    }
-
-    #[test]
-    fn numbers_digests_and_ranges_come_back(
-        digests in any::<(Option<[u8; 32]>, Option<[u8; 16]>, Option<u32>, Option<u64>)>(),
-        (start, end) in any::<(u64, u64)>(),
-    ) {
-        let (sha256, md5, crc32c, crc64nvme) = digests;
-        let checksums = Checksums { sha256, md5, crc32c, crc64nvme };
-        prop_assert_eq!(there_and_back(checksums), checksums);
-        for range in [ByteRange::Bounded(start, end), ByteRange::From(start), ByteRange::Suffix(end)] {
-            prop_assert_eq!(there_and_back(range), range);
-        }
-        prop_assert_eq!(there_and_back(start..end), start..end);
-    }
-
-    #[test]
-    fn texts_and_maps_come_back(map in any::<BTreeMap<String, String>>(), text in any::<Option<String>>()) {
-        prop_assert_eq!(&there_and_back(map.clone()), &map);
-        prop_assert_eq!(&there_and_back(text.clone()), &text);
-        let options = SaveOptions { content_type: text, metadata: map, ..SaveOptions::default() };
-        prop_assert_eq!(there_and_back(options.clone()), options);
-    }
-
-    #[test]
-    fn errors_come_back(
-        (code, retry) in (any::<u32>(), any::<Option<Duration>>()),
-        message in any::<String>(),
-        context in any::<Vec<(String, String)>>(),
-        causes in prop::collection::vec(any::<String>(), 0..4),
-    ) {
-        let retry = retry.map_or(Retry::GaveUp, Retry::After);
-        let mut error = Error::new(ErrorKind::from_code(code), message).with_retry(retry);
-        for (name, value) in context {
-            error = error.with_context(name, value);
-        }
-        let nest = |source: Option<Error>, text: String| {
-            let outer = Error::new(ErrorKind::Internal, text);
-            Some(match source { Some(source) => outer.with_source(source), None => outer })
-        };
-        if let Some(cause) = causes.into_iter().fold(None, nest) {
-            error = error.with_source(cause);
-        }
-        let told = format!("{error:?}");
-        prop_assert_eq!(format!("{:?}", there_and_back(error)), told);
-    }
 }
 
 #[test]

@@ -94,6 +94,31 @@ impl KeySet {
         })
     }
 
+    /// A set that was fetched for good: nobody is asked for another.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupted` where the answer is no key set.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn fetched(body: &[u8]) -> Result<Self> {
+        /// One for all, since making one reads the certificates of the system.
+        static CLIENT: std::sync::LazyLock<reqwest::Client> = std::sync::LazyLock::new(|| {
+            let _ = rustls::crypto::ring::default_provider().install_default();
+            reqwest::Client::new()
+        });
+        const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+        let now = Instant::now();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                url: String::new(),
+                client: CLIENT.clone(),
+                min_interval: CENTURY,
+                keys: RwLock::new(Keys { keys: parse(body)?, fetched_at: Some(now + CENTURY) }),
+                attempt: Mutex::new(Some(now)),
+            }),
+        })
+    }
+
     /// The key of this id, for this algorithm.
     ///
     /// # Errors

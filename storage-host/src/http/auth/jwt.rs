@@ -39,6 +39,15 @@ impl TokenVerifier {
         if config.jwt_hs256_secret.is_none() && config.jwks_url.is_none() {
             return Ok(None);
         }
+        Self::with_keys(config, config.jwks_url.as_deref().map(KeySet::new).transpose()?).map(Some)
+    }
+
+    /// A verifier that has this key set.
+    ///
+    /// # Errors
+    ///
+    /// `ConfigInvalid` for a secret that is too short.
+    pub(super) fn with_keys(config: &AuthConfig, key_set: Option<KeySet>) -> Result<Self> {
         let secret = config.jwt_hs256_secret.as_ref().map(|secret| secret.expose_secret().as_bytes());
         if secret.is_some_and(|secret| secret.len() < MIN_SECRET_BYTES) {
             return Err(Error::new(
@@ -62,12 +71,12 @@ impl TokenVerifier {
             required.push("aud");
         }
         validation.set_required_spec_claims(&required);
-        Ok(Some(Self {
+        Ok(Self {
             secret: secret.map(DecodingKey::from_secret),
-            key_set: config.jwks_url.as_deref().map(KeySet::new).transpose()?,
+            key_set,
             validation,
             user_claim: config.jwt_user_claim.clone(),
-        }))
+        })
     }
 
     /// The user whose token it is.
@@ -81,6 +90,12 @@ impl TokenVerifier {
                 "the credentials are neither a service key nor a token of a known algorithm",
             )
         })?;
+        // RFC 7515, section 4.1.11; the library that decodes passes it over.
+        if header.crit.is_some() {
+            return Err(Problem::unauthenticated(
+                "the token insists on an extension (crit), and none is known here",
+            ));
+        }
         let key = match (header.alg, &self.secret, &self.key_set) {
             (Algorithm::HS256, Some(secret), _) => secret.clone(),
             (Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA, _, Some(keys)) => {
@@ -198,6 +213,14 @@ mod tests {
             let answer = refused(&sign(&claims)).await;
             assert!(answer.contains(told), "{claim}: {answer}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_insists_on_an_extension_is_refused() {
+        let header = Header { crit: Some(vec!["b64".to_owned()]), ..Header::new(Algorithm::HS256) };
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let answer = refused(&encode(&header, &claims(), &key).expect("signed")).await;
+        assert!(answer.contains("crit"), "{answer}");
     }
 
     #[tokio::test]

@@ -1,5 +1,8 @@
 //! Who calls: service keys and end users' tokens. Nothing below `/v1` is anonymous but signed links.
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jwks;
 mod jwt;
 pub mod service_key;

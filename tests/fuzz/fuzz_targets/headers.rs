@@ -1,0 +1,4 @@
+//! The headers of conditional and partial requests: see the property of this name in `storage_properties`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| storage_properties::headers(data));

@@ -1,0 +1,4 @@
+//! Tokens of signed links: see the property of this name in `storage_properties`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| storage_properties::links(data));

@@ -1,0 +1,4 @@
+//! Forms: see the property of this name in `storage_properties`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| storage_properties::multipart(data));
