@@ -64,10 +64,16 @@ pub(crate) async fn run<T: Send + 'static>(
 ///
 /// As [`run`].
 pub(crate) async fn join<T>(work: JoinHandle<Result<T>>) -> Result<T> {
-    match work.await {
-        Ok(result) => result,
-        Err(error) => Err(stopped(error)),
-    }
+    outcome(work.await)
+}
+
+/// What work that was waited for has given. A panic in it goes on here.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn outcome<T>(ended: std::result::Result<Result<T>, JoinError>) -> Result<T> {
+    ended.unwrap_or_else(|error| Err(stopped(error)))
 }
 
 fn stopped(error: JoinError) -> Error {

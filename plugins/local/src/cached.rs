@@ -7,8 +7,10 @@
 use std::fs::File;
 use std::ops::Range;
 
+use storage_core::stream::CHUNK_BYTES;
 use storage_core::{ByteStream, ObjectKey, RetrieveOptions, Retrieved};
 
+use crate::chunks;
 use crate::document::system_time;
 use crate::read::find;
 use crate::store::Store;
@@ -35,18 +37,23 @@ pub(crate) fn retrieve(store: &Store, key: &ObjectKey, wanted: &RetrieveOptions)
         None => 0..version.size_bytes,
     };
     let content = store.objects.open_cached(&place.path(&place.content(&version.version)))?;
-    let bytes = read_content(&content, &range, version.size_bytes)?;
+    let body = if range.end.saturating_sub(range.start) > CHUNK_BYTES as u64 {
+        has_size(&content, version.size_bytes)?;
+        chunks::stream(content, range.clone())
+    } else {
+        ByteStream::from_bytes(read_content(&content, &range, version.size_bytes)?)
+    };
     let meta = version.to_meta(key.clone(), store.is_versioned());
-    Some(Retrieved { meta, range, body: ByteStream::from_bytes(bytes) })
+    Some(Retrieved { meta, range, body })
 }
 
 fn read_document(file: &File) -> Option<Vec<u8>> {
     let mut text = vec![0; USUAL_DOCUMENT_BYTES];
-    let mut read = read_at(file, &mut text, 0)?;
+    let mut read = read_at(file, &mut text, 0).ok()?;
     // A file gives less than was asked for at its end only.
     if read == text.len() {
         text.resize(MAX_DOCUMENT_BYTES + 1, 0);
-        read += read_at(file, &mut text[read..], read as u64)?;
+        read += read_at(file, &mut text[read..], read as u64).ok()?;
     }
     text.truncate(read);
     (read <= MAX_DOCUMENT_BYTES).then_some(text)
@@ -58,27 +65,35 @@ fn read_content(file: &File, range: &Range<u64>, file_bytes: u64) -> Option<Vec<
     let length = usize::try_from(length).ok()?;
     // What is read to its end is asked for one byte more: that there is none tells the length without another call.
     let to_its_end = range.end == file_bytes;
-    if !to_its_end && u64::try_from(rustix::fs::fstat(file).ok()?.st_size) != Ok(file_bytes) {
-        return None;
+    if !to_its_end {
+        has_size(file, file_bytes)?;
     }
     let mut bytes = vec![0; length + usize::from(to_its_end)];
-    let read = read_at(file, &mut bytes, range.start)?;
+    let read = read_at(file, &mut bytes, range.start).ok()?;
     bytes.truncate(read);
     (read == length).then_some(bytes)
 }
 
-/// Reads what is in the system's memory.
+fn has_size(file: &File, size_bytes: u64) -> Option<()> {
+    (u64::try_from(rustix::fs::fstat(file).ok()?.st_size) == Ok(size_bytes)).then_some(())
+}
+
+/// Reads what is in the system's memory, which may be less than there is room for.
+///
+/// # Errors
+///
+/// `AGAIN` where nothing of it is; `OPNOTSUPP`, or one of its like, where the system does not tell.
 #[cfg(target_os = "linux")]
-fn read_at(file: &File, buffer: &mut [u8], start: u64) -> Option<usize> {
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], start: u64) -> rustix::io::Result<usize> {
     use rustix::io::{IoSliceMut, ReadWriteFlags};
 
-    rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], start, ReadWriteFlags::NOWAIT).ok()
+    rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], start, ReadWriteFlags::NOWAIT)
 }
 
 /// Other systems do not tell what they have in memory.
 #[cfg(not(target_os = "linux"))]
-fn read_at(_: &File, _: &mut [u8], _: u64) -> Option<usize> {
-    None
+pub(crate) fn read_at(_: &File, _: &mut [u8], _: u64) -> rustix::io::Result<usize> {
+    Err(rustix::io::Errno::OPNOTSUPP)
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -15,6 +15,7 @@ mod open;
 mod store;
 
 mod cached;
+mod chunks;
 mod copy;
 mod delete;
 mod health;
@@ -28,6 +29,7 @@ mod write;
 mod blocking;
 mod digest;
 mod document;
+mod early_sync;
 mod error;
 mod folder;
 mod options;

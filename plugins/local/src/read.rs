@@ -1,20 +1,21 @@
-//! `retrieve` and `get_metadata`: one blocking task for what is small, a read-ahead of one chunk for what is not.
+//! `retrieve` and `get_metadata`: one blocking task, or none where the system has everything in its memory. What is
+//! longer than a chunk is read as the consumer asks for it.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::Advice;
 use rustix::io::Errno;
 use storage_core::stream::CHUNK_BYTES;
 use storage_core::{
     ByteStream, Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions, Retrieved,
     VersionId,
 };
-use tokio::task::JoinHandle;
 
 use crate::blocking;
 use crate::cached;
+use crate::chunks;
 use crate::document::{Document, Version, system_time};
 use crate::error::{corrupted, fault, not_found};
 use crate::options;
@@ -39,7 +40,7 @@ pub(crate) async fn retrieve(
     if let Some(found) = cached::retrieve(&store, &key, &wanted) {
         return Ok(found);
     }
-    let (meta, range, file, first) = blocking::run(store.gate(), move |_| {
+    let (meta, range, body) = blocking::run(store.gate(), move |_| {
         let (version, file) = open(&store, &key, wanted.version.as_ref(), |version| {
             wanted.condition.check(Some(&version.etag()), system_time(version.stored_at))
         })?;
@@ -47,21 +48,14 @@ pub(crate) async fn retrieve(
             Some(range) => range.resolve(version.size_bytes)?,
             None => 0..version.size_bytes,
         };
-        if range.end - range.start > CHUNK_BYTES as u64 {
-            rustix::fs::fadvise(&file, range.start, None, Advice::Sequential)
-                .map_err(fault("prepare to read the content"))?;
-        }
-        let first = read_chunk(&file, range.start, range.end)?;
-        Ok((version.to_meta(key, store.is_versioned()), range, file, first))
+        let body = if range.end - range.start > CHUNK_BYTES as u64 {
+            chunks::stream(file, range.clone())
+        } else {
+            ByteStream::from_bytes(read_whole(&file, &range)?)
+        };
+        Ok((version.to_meta(key, store.is_versioned()), range, body))
     })
     .await?;
-    let read_bytes = first.len() as u64;
-    let body = if range.start + read_bytes == range.end {
-        ByteStream::from_bytes(first)
-    } else {
-        let rest = Rest { file: Arc::new(file), next: range.start + read_bytes, end: range.end };
-        stream(first, rest, range.end - range.start)
-    };
     Ok(Retrieved { meta, range, body })
 }
 
@@ -163,49 +157,12 @@ fn lost(place: &Place, version: &Version, message: &str) -> Error {
     corrupted(message).with_context("file", place.path(&place.content(&version.version)))
 }
 
-/// What is still to be read of a content.
-struct Rest {
-    file: Arc<File>,
-    next: u64,
-    end: u64,
-}
-
-impl Rest {
-    /// Starts to read the next chunk on a thread of its own; none at the end.
-    fn read_ahead(&mut self) -> Option<JoinHandle<Result<Bytes>>> {
-        if self.next >= self.end {
-            return None;
-        }
-        let (file, start, end) = (Arc::clone(&self.file), self.next, self.end);
-        self.next = end.min(start + CHUNK_BYTES as u64);
-        Some(tokio::task::spawn_blocking(move || read_chunk(&file, start, end)))
-    }
-}
-
-/// Gives the chunks; the next one is read while the consumer has the last.
-fn stream(first: Bytes, rest: Rest, length_bytes: u64) -> ByteStream {
-    enum State {
-        First(Bytes, Rest),
-        Ahead(JoinHandle<Result<Bytes>>, Rest),
-    }
-    let chunks = futures_util::stream::try_unfold(Some(State::First(first, rest)), |state| async move {
-        let (chunk, mut rest) = match state {
-            None => return Ok(None),
-            Some(State::First(chunk, rest)) => (chunk, rest),
-            Some(State::Ahead(reading, rest)) => (blocking::join(reading).await?, rest),
-        };
-        let next = rest.read_ahead().map(|reading| State::Ahead(reading, rest));
-        Ok(Some((chunk, next)))
-    });
-    ByteStream::from_stream(chunks, Some(length_bytes))
-}
-
-/// Reads a whole chunk, or what is left up to `end`.
-fn read_chunk(file: &File, start: u64, end: u64) -> Result<Bytes> {
-    let length = usize::try_from(end - start).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+/// Reads a range of a file that fits into a chunk.
+fn read_whole(file: &File, range: &Range<u64>) -> Result<Bytes> {
+    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     let mut buffer = Vec::with_capacity(length);
     while buffer.len() < length {
-        let position = start + buffer.len() as u64;
+        let position = range.start + buffer.len() as u64;
         match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut buffer), position) {
             Ok(0) => return Err(corrupted("the content ended early: something else shortened the file")),
             Ok(_) | Err(Errno::INTR) => {}

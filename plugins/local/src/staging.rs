@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use storage_core::Result;
 
-use crate::error::fault;
+use crate::error::{fault, io_fault};
 use crate::folder::{Folder, Lock, try_lock_exclusive, wait_for_lock};
 
 /// The staging directory of one open store.
@@ -160,7 +160,17 @@ impl Staged {
     ///
     /// Those of the file system.
     pub(crate) fn sync(&self) -> Result<()> {
-        rustix::fs::fdatasync(&self.file).map_err(fault("bring the content to the disk"))
+        sync(&self.file)
+    }
+
+    /// What waits until the disk has the content that was written up to now, while more is written.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(crate) fn begin_sync(&self) -> Result<impl FnOnce() -> Result<()> + Send + use<>> {
+        let file = self.file.try_clone().map_err(io_fault("bring the content to the disk"))?;
+        Ok(move || sync(&file))
     }
 
     /// Gives the file its name in a directory, in place of what has it. The file stays staged where that fails.
@@ -169,6 +179,10 @@ impl Staged {
         self.published = true;
         Ok(())
     }
+}
+
+fn sync(file: &File) -> Result<()> {
+    rustix::fs::fdatasync(file).map_err(fault("bring the content to the disk"))
 }
 
 impl Drop for Staged {

@@ -1,7 +1,8 @@
 //! `save`: content to disk, in one blocking task where it is small.
 //!
 //! The body is gathered into batches; one that is whole after the first batch is written, synced and
-//! published in a single task. A longer one is written batch by batch, while the next is gathered.
+//! published in a single task. A longer one is written batch by batch, while the next is gathered and what was
+//! written goes to the disk.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use storage_core::{ByteStream, Checksums, ObjectKey, Result, SaveOptions, SaveRe
 use crate::blocking;
 use crate::digest::Digests;
 use crate::document::{Attributes, Draft, Version};
+use crate::early_sync::EarlySync;
 use crate::error::{fault, io_fault};
 use crate::options;
 use crate::staging::Staged;
@@ -88,6 +90,7 @@ pub(crate) async fn write_stream(
     let mut batch = first;
     let mut is_last = batch.is_last;
     let owned = Arc::clone(store);
+    let mut early_sync = EarlySync::default();
     let mut writing = tokio::task::spawn_blocking(move || {
         let mut writer = ContentWriter::create(&owned, suffix, checksums, length_bytes)?;
         writer.write(&batch.chunks)?;
@@ -97,12 +100,15 @@ pub(crate) async fn write_stream(
         batch = Batch::gather(&mut body).await?;
         is_last = batch.is_last;
         let mut writer: ContentWriter = blocking::join(writing).await?;
+        early_sync.advance(store, &writer).await?;
         writing = tokio::task::spawn_blocking(move || {
             writer.write(&batch.chunks)?;
             Ok(writer)
         });
     }
-    blocking::join(writing).await
+    let writer = blocking::join(writing).await?;
+    early_sync.end().await?;
+    Ok(writer)
 }
 
 /// Some chunks of a body.
@@ -210,6 +216,20 @@ impl ContentWriter {
             self.size_bytes += chunk.len() as u64;
         }
         Ok(())
+    }
+
+    /// How much was written, in bytes.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// What waits until the disk has all that was written up to now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the file system.
+    pub(crate) fn begin_sync(&self) -> Result<impl FnOnce() -> Result<()> + Send + use<>> {
+        self.staged.begin_sync()
     }
 
     /// Ends the content without bringing it to the disk. Gives its length, in bytes, and its digests too.

@@ -14,6 +14,9 @@ use reqwest::{Body, Method};
 use storage_conformance::fixture::Content;
 use storage_tests::home::{Home, Serving};
 
+/// Contents longer than this go to the disk while they are written.
+const LONG_BYTES: u64 = 40 << 20;
+
 /// One system call. Lines of the trace say where it began and where it ended.
 #[derive(Clone, Debug)]
 struct Call {
@@ -73,15 +76,18 @@ fn check_order(trace: &str, store: &str, catalog: &str) -> Result<()> {
         Ok(call.clone())
     };
     const SYNC: [&str; 2] = ["fsync", "fdatasync"];
+    const WRITE: [&str; 4] = ["write", "pwrite64", "writev", "pwritev"];
     const NAME: [&str; 7] = ["rename", "renameat", "renameat2", "link", "linkat", "unlinkat", "fsync"];
     let of = |call: &Call, path: &str| call.arguments.contains(path);
 
-    let content = step("write of the content", &|call| {
-        call.is(&["write", "pwrite64", "writev", "pwritev"]) && of(call, &format!("{store}/staging"))
-    })?;
+    let content =
+        step("write of the content", &|call| call.is(&WRITE) && of(call, &format!("{store}/staging")))?;
     let staged =
         descriptor_path(&content.arguments).context("the content is written to a file with a path")?;
-    step("fsync of the content", &|call| call.is(&SYNC) && of(call, &staged))?;
+    // A long content is synced while it is written, too; what counts is the sync that begins behind its last write.
+    let written = calls.iter().filter(|call| call.is(&WRITE) && of(call, &staged));
+    let written = written.map(|call| call.ended).max().unwrap_or(content.ended);
+    step("fsync of the whole content", &|call| call.is(&SYNC) && of(call, &staged) && call.began > written)?;
     let renamed = step("rename of the content", &|call| call.is(&NAME[..5]) && !call.is(&SYNC))?;
     step("fsync of the folder", &|call| call.is(&["fsync"]) && of(call, &format!("{store}/objects")))
         .with_context(|| format!("{renamed:?}"))?;
@@ -111,8 +117,7 @@ fn check_order(trace: &str, store: &str, catalog: &str) -> Result<()> {
             });
             ensure!(is_synced, "no fsync of the folder follows {call:?} before the commit");
         }
-        let is_content =
-            call.is(&["write", "pwrite64", "writev", "pwritev"]) && of(call, &format!("{store}/"));
+        let is_content = call.is(&WRITE) && of(call, &format!("{store}/"));
         ensure!(!is_content || call.ended < committed.began, "content is written after the commit: {call:?}");
         let is_log = call.is(&["write", "pwrite64"]) && of(call, &format!("{catalog}-wal>"));
         ensure!(
@@ -120,6 +125,21 @@ fn check_order(trace: &str, store: &str, catalog: &str) -> Result<()> {
             "the catalog is written between its fsync and the answer: {call:?}"
         );
     }
+    Ok(())
+}
+
+/// Checks that a content was brought to the disk while more of it was still to be written.
+fn check_early_sync(trace: &str, store: &str) -> Result<()> {
+    let calls = calls(trace);
+    let staging = format!("{store}/staging");
+    let early = calls.iter().position(|call| call.name == "fdatasync" && call.arguments.contains(&staging));
+    let early = early.context("the content is not synced")?;
+    let sync = &calls[early];
+    let staged = descriptor_path(&sync.arguments).context("a file with a path is synced")?;
+    ensure!(
+        calls[early..].iter().any(|call| call.name == "write" && call.arguments.contains(&staged)),
+        "nothing is written behind the first {sync:?}"
+    );
     Ok(())
 }
 
@@ -183,7 +203,11 @@ async fn check(content: Content, as_stream: bool) -> Result<()> {
     let (home, trace) = trace_of_a_save(content, as_stream).await?;
     let folder = home.folder().canonicalize()?;
     let path = |name: &str| folder.join(name).display().to_string();
-    let checked = check_order(&trace, &path("store"), &path("catalog/catalog.db"));
+    let store = path("store");
+    let mut checked = check_order(&trace, &store, &path("catalog/catalog.db"));
+    if content.size_bytes > LONG_BYTES {
+        checked = checked.and_then(|()| check_early_sync(&trace, &store));
+    }
     checked.with_context(|| format!("the trace:\n{trace}"))
 }
 
@@ -196,4 +220,10 @@ async fn a_small_save_is_on_the_disk_bytes_first_name_next_record_last_before_it
 async fn a_streamed_save_is_on_the_disk_bytes_first_name_next_record_last_before_it_is_answered() -> Result<()>
 {
     check(Content::new(2, 3_000_000), true).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_save_goes_to_the_disk_while_it_arrives_and_is_there_whole_before_it_has_its_name()
+-> Result<()> {
+    check(Content::new(3, LONG_BYTES + 5_000_000), true).await
 }
