@@ -3,8 +3,10 @@
 use aws_sdk_s3::types::StorageClass;
 use storage_core::{Error, ErrorKind, Result, Tier};
 
-/// The classes that a configuration may name. `EXPRESS_ONEZONE` is that of directory buckets, whose listings are in no
-/// order, and `OUTPOSTS`, `SNOW` and the `FSX_*` classes are those of other products: none can be chosen for an object.
+use crate::bucket::Kind;
+
+/// The classes that an object can be given. `EXPRESS_ONEZONE` is that of every object in a directory bucket and of none
+/// elsewhere, and `OUTPOSTS`, `SNOW` and the `FSX_*` classes are those of other products.
 pub(crate) const CONFIGURABLE: [&str; 8] = [
     "STANDARD",
     "INTELLIGENT_TIERING",
@@ -15,6 +17,9 @@ pub(crate) const CONFIGURABLE: [&str; 8] = [
     "DEEP_ARCHIVE",
     "REDUCED_REDUNDANCY",
 ];
+
+/// The class of directory buckets.
+pub(crate) const EXPRESS: &str = "EXPRESS_ONEZONE";
 
 /// Which class stands for which tier, as it is configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,19 +69,25 @@ pub(crate) fn of_answer(class: Option<&StorageClass>) -> StorageClass {
     class.cloned().unwrap_or(StorageClass::Standard)
 }
 
-/// The class that somebody named.
+/// The class that somebody named for an object in a bucket of this sort.
 ///
 /// # Errors
 ///
 /// `InvalidArgument`, with the classes that there are.
-pub(crate) fn parse(name: &str) -> Result<StorageClass> {
-    if CONFIGURABLE.contains(&name) {
+pub(crate) fn parse(name: &str, kind: Kind) -> Result<StorageClass> {
+    let known: &[&str] = if kind.is_directory() { &[EXPRESS] } else { &CONFIGURABLE };
+    if known.contains(&name) {
         return Ok(StorageClass::from(name));
     }
     Err(Error::new(
         ErrorKind::InvalidArgument,
-        format!("{name:?} is no storage class: it is one of {}", CONFIGURABLE.join(", ")),
+        format!("{name:?} is no storage class of {}: it is one of {}", kind.name(), known.join(", ")),
     ))
+}
+
+/// The class as it is asked for. What S3 does anyway is not: some buckets know no other class than their own.
+pub(crate) fn to_ask(class: StorageClass) -> Option<StorageClass> {
+    Some(class).filter(|class| !matches!(class, StorageClass::Standard | StorageClass::ExpressOnezone))
 }
 
 #[cfg(test)]
@@ -121,8 +132,16 @@ mod tests {
 
     #[test]
     fn a_class_that_does_not_exist_is_refused_with_those_that_do() {
-        assert_eq!(parse("GLACIER_IR").expect("a class"), StorageClass::GlacierIr);
-        let error = parse("Standard").expect_err("no class");
-        assert!(error.message().contains("STANDARD_IA"), "{error}");
+        let parse_for = |name, kind| parse(name, kind).map_err(|error| error.to_string());
+        assert_eq!(parse_for("GLACIER_IR", Kind::General), Ok(StorageClass::GlacierIr));
+        assert_eq!(parse_for(EXPRESS, Kind::Directory), Ok(StorageClass::ExpressOnezone));
+        for (name, kind, known) in [
+            ("Standard", Kind::General, "STANDARD_IA"),
+            (EXPRESS, Kind::General, "STANDARD_IA"),
+            ("GLACIER", Kind::Directory, EXPRESS),
+        ] {
+            let told = parse_for(name, kind).expect_err("no class");
+            assert!(told.contains(known), "{told}");
+        }
     }
 }

@@ -54,7 +54,9 @@ pub(crate) async fn connect(config: &Config) -> Result<Connection> {
     let mut builder = aws_sdk_s3::config::Builder::from(&sdk)
         .force_path_style(config.endpoints.path_style)
         .use_arn_region(true)
-        .disable_multi_region_access_points(true)
+        // A profile or a variable could turn them off, and an explicit name would then not be understood.
+        .disable_multi_region_access_points(false)
+        .disable_s3_express_session_auth(false)
         .interceptor(server.clone())
         // Digests are set by hand: one for each request, over bytes that are in memory.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use storage_core::{ConfigReader, OpenRequest, Result};
 
+use crate::bucket::{Kind, has_zone};
 use crate::class::Tiers;
 use crate::schema::schema;
 
@@ -39,7 +40,7 @@ impl fmt::Debug for Secret {
 /// How this bucket is reached and used.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// A bucket's name, or the ARN of an access point.
+    /// A bucket's name, or the ARN or name of an access point.
     pub(crate) bucket: String,
     /// Absent: the profile's, or that of the machine.
     pub(crate) region: Option<String>,
@@ -158,13 +159,103 @@ impl Config {
         if config.object_lock && config.versioning == Some(false) {
             reader.fault("versioning", "is false, but object_lock needs versions");
         }
+        match config.kind() {
+            Kind::General | Kind::AccessPoint => config.check_general(&mut reader),
+            Kind::MultiRegion => config.check_multi_region(&mut reader),
+            Kind::Directory | Kind::DirectoryAccessPoint => config.check_directory(&mut reader),
+        }
         reader.finish(&format!("backend {}", request.name))?;
         Ok(config)
     }
 
-    /// Whether the bucket is reached through an access point.
-    pub(crate) fn is_access_point(&self) -> bool {
-        self.bucket.starts_with("arn:")
+    /// What sort of bucket it is.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::of(&self.bucket)
+    }
+
+    /// Refuses what only directory buckets have.
+    fn check_general(&self, reader: &mut ConfigReader<'_>) {
+        if self.storage_class == StorageClass::ExpressOnezone {
+            reader.fault(
+                "storage_class",
+                "EXPRESS_ONEZONE is the class of directory buckets alone, whose names end in --ZONE--x-s3 \
+                 (resumes--use1-az4--x-s3)",
+            );
+        }
+    }
+
+    /// Refuses what cannot be done through an access point of several regions.
+    fn check_multi_region(&self, reader: &mut ConfigReader<'_>) {
+        self.check_general(reader);
+        if !self.bucket.ends_with(".mrap") {
+            reader.fault(
+                "bucket_name",
+                "names no region and so must be a multi-region access point by its alias: \
+                 arn:aws:s3::ACCOUNT:accesspoint/ALIAS.mrap",
+            );
+        }
+        if self.endpoints.s3.is_some() {
+            reader.fault("endpoint_url", "cannot be set: a multi-region access point has a host of its own");
+        }
+        for (key, is_set) in [
+            ("accelerate", self.endpoints.accelerate),
+            ("dual_stack", self.endpoints.dual_stack),
+            ("fips", self.endpoints.fips),
+        ] {
+            if is_set {
+                reader.fault(key, "has no host for multi-region access points");
+            }
+        }
+        if self.versioning == Some(true) {
+            reader.fault(
+                "versioning",
+                "cannot be set through a multi-region access point: set it in its buckets",
+            );
+        }
+    }
+
+    /// Refuses what directory buckets do not have.
+    fn check_directory(&self, reader: &mut ConfigReader<'_>) {
+        if !has_zone(&self.bucket) {
+            reader.fault(
+                "bucket_name",
+                "is that of a directory bucket without its zone: NAME--ZONE--x-s3, as in resumes--use1-az4--x-s3",
+            );
+        }
+        if ![StorageClass::Standard, StorageClass::ExpressOnezone].contains(&self.storage_class) {
+            reader.fault(
+                "storage_class",
+                "cannot be chosen: a directory bucket has one class, EXPRESS_ONEZONE",
+            );
+        }
+        if self.create_bucket && self.kind() == Kind::DirectoryAccessPoint {
+            reader.fault("create_bucket", "a bucket cannot be created through an access point");
+        }
+        for (key, is_set) in [
+            ("versioning", self.versioning == Some(true)),
+            ("object_lock", self.object_lock),
+            ("accelerate", self.endpoints.accelerate),
+            ("path_style", self.endpoints.path_style && self.endpoints.s3.is_none()),
+        ] {
+            if is_set {
+                reader.fault(key, "is not to be had with a directory bucket");
+            }
+        }
+        match &self.encryption {
+            Encryption::Bucket | Encryption::S3 => {}
+            Encryption::Customer { .. } | Encryption::Kms { two_layers: true, .. } => {
+                reader.fault("encryption", "of a directory bucket is none, AES256 or aws:kms");
+            }
+            Encryption::Kms { key_id, bucket_key, .. } => {
+                if bucket_key.is_some() {
+                    reader.fault("kms_bucket_key", "cannot be chosen: a directory bucket always has one");
+                }
+                if key_id.as_ref().is_some_and(|id| id.starts_with("alias/") || id.contains(":alias/")) {
+                    reader
+                        .fault("kms_key_id", "of a directory bucket is an id or the ARN of a key, no alias");
+                }
+            }
+        }
     }
 
     /// Where the objects are, for people.
@@ -208,24 +299,12 @@ fn bucket(reader: &mut ConfigReader<'_>) -> String {
     if is_arn && !bucket.contains(":accesspoint") {
         reader
             .fault("bucket_name", "is an ARN, but not that of an access point: give the bucket's name alone");
-    } else if bucket.starts_with("arn:") && bucket.contains("s3::") {
-        reader.fault(
-            "bucket_name",
-            "is a multi-region access point, whose requests are signed in another way (SigV4A) that this plugin \
-             does not know: use the access point of one region",
-        );
     } else if !is_arn && !bucket.is_empty() && !bucket.chars().all(legal) {
         reader.fault(
             "bucket_name",
             format!(
                 "{bucket:?} is no bucket's name: letters, digits, dots and hyphens, no s3:// and no path"
             ),
-        );
-    }
-    if bucket.ends_with("--x-s3") {
-        reader.fault(
-            "bucket_name",
-            "is a directory bucket (S3 Express One Zone), whose listings are in no order: use a general-purpose bucket",
         );
     }
     if is_arn && reader.bool("create_bucket") {
@@ -345,7 +424,7 @@ fn endpoints(reader: &mut ConfigReader<'_>) -> Endpoints {
         sts: text(reader, "sts_endpoint_url"),
         cloudwatch: text(reader, "cloudwatch_endpoint_url"),
         // A host of one's own rarely has a name for each bucket.
-        path_style: path_style.unwrap_or(s3.is_some() && !bucket.starts_with("arn:")),
+        path_style: path_style.unwrap_or(s3.is_some() && Kind::of(&bucket) == Kind::General),
         s3,
         accelerate,
         dual_stack,
@@ -471,15 +550,56 @@ mod tests {
     #[test]
     fn access_points_and_hosts_exclude_what_they_cannot_do() {
         let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/resumes";
-        assert!(read(&[("bucket_name", arn)]).expect("an access point").is_access_point());
+        assert_eq!(read(&[("bucket_name", arn)]).expect("an access point").kind(), Kind::AccessPoint);
         refused(&[("bucket_name", arn), ("create_bucket", "true")], &["AWS_S3_CREATE_BUCKET"]);
         refused(&[("bucket_name", "arn:aws:s3:::resumes")], &["the bucket's name alone"]);
-        refused(&[("bucket_name", "arn:aws:s3::1:accesspoint/x.mrap")], &["multi-region"]);
         refused(&[("bucket_name", "s3://resumes/a")], &["no s3://"]);
-        refused(&[("bucket_name", "resumes--use1-az4--x-s3")], &["directory bucket"]);
         refused(&[("accelerate", "true"), ("endpoint_url", "http://h:1")], &["AWS_S3_ACCELERATE"]);
         refused(&[("accelerate", "true"), ("bucket_name", "a.b")], &["dots"]);
         assert!(read(&[("endpoint_url", "http://h:1")]).expect("a host").endpoints.path_style);
+    }
+
+    #[test]
+    fn a_multi_region_access_point_excludes_what_belongs_to_one_region() {
+        let arn = ("bucket_name", "arn:aws:s3::1:accesspoint/x.mrap");
+        assert_eq!(read(&[arn]).expect("sound").kind(), Kind::MultiRegion);
+        refused(&[("bucket_name", "arn:aws:s3::1:accesspoint/x")], &["ALIAS.mrap"]);
+        for (key, value, variable) in [
+            ("endpoint_url", "http://h:1", "AWS_S3_ENDPOINT_URL"),
+            ("accelerate", "true", "AWS_S3_ACCELERATE"),
+            ("dual_stack", "true", "AWS_S3_DUAL_STACK"),
+            ("fips", "true", "AWS_S3_FIPS"),
+            ("versioning", "true", "AWS_S3_VERSIONING"),
+            ("create_bucket", "true", "AWS_S3_CREATE_BUCKET"),
+            ("storage_class", "EXPRESS_ONEZONE", "directory buckets alone"),
+        ] {
+            refused(&[arn, (key, value)], &[variable]);
+        }
+    }
+
+    #[test]
+    fn a_directory_bucket_excludes_what_it_does_not_have() {
+        let bucket = ("bucket_name", "resumes--use1-az4--x-s3");
+        let config = read(&[bucket, ("storage_class", "EXPRESS_ONEZONE"), ("encryption", "aws:kms")]);
+        assert_eq!(config.expect("sound").kind(), Kind::Directory);
+        refused(&[("bucket_name", "resumes--x-s3")], &["without its zone", "resumes--use1-az4--x-s3"]);
+        refused(&[("storage_class", "EXPRESS_ONEZONE")], &["--ZONE--x-s3"]);
+        let access_point = ("bucket_name", "readers--use1-az4--xa-s3");
+        refused(&[access_point, ("create_bucket", "true")], &["through an access point"]);
+        let key = BASE64.encode([7; 32]);
+        for (pairs, wanted) in [
+            (&[("storage_class", "GLACIER")][..], "one class"),
+            (&[("versioning", "true")], "AWS_S3_VERSIONING"),
+            (&[("object_lock", "true")], "AWS_S3_OBJECT_LOCK"),
+            (&[("accelerate", "true")], "AWS_S3_ACCELERATE"),
+            (&[("path_style", "true")], "AWS_S3_PATH_STYLE"),
+            (&[("encryption", "customer"), ("customer_key", &key)], "none, AES256 or aws:kms"),
+            (&[("encryption", "aws:kms:dsse")], "none, AES256 or aws:kms"),
+            (&[("encryption", "aws:kms"), ("kms_bucket_key", "false")], "always has one"),
+            (&[("encryption", "aws:kms"), ("kms_key_id", "alias/app")], "no alias"),
+        ] {
+            refused(&[&[bucket], pairs].concat(), &[wanted]);
+        }
     }
 
     #[test]

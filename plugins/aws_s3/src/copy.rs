@@ -6,10 +6,11 @@ use aws_sdk_s3::types::{MetadataDirective, StorageClass, TaggingDirective};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use storage_core::{
-    Checksums, CopyOptions, ETag, Error, ErrorKind, ObjectKey, ObjectMeta, Result, Retry, SaveOptions,
-    SaveResult, VersionId, WriteCondition,
+    Capabilities, Checksums, CopyOptions, ETag, Error, ErrorKind, ObjectKey, ObjectMeta, Result, Retry,
+    SaveOptions, SaveResult, VersionId, WriteCondition,
 };
 
+use crate::bucket::Kind;
 use crate::call::call_for;
 use crate::error::{archived, not_found, unsupported};
 use crate::meta::{NO_CONTENT_TYPE, describe, etag, facts, head, is_version_name, size_of, version};
@@ -35,6 +36,7 @@ pub(crate) async fn copy(
     options: CopyOptions,
 ) -> Result<SaveResult> {
     only(&options.extra, &[])?;
+    store.require(Capabilities::COPY, "copy")?;
     let replacement = match options.replace {
         None => None,
         Some(replace) => {
@@ -126,7 +128,7 @@ impl Source {
     /// The header that names it.
     fn header(&self, store: &Store) -> String {
         let key = utf8_percent_encode(self.key.as_str(), PLAIN);
-        let place = if store.config.is_access_point() {
+        let place = if store.config.kind() == Kind::AccessPoint {
             format!("{}/object/{key}", store.config.bucket)
         } else {
             format!("{}/{key}", store.config.bucket)

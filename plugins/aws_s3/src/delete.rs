@@ -6,6 +6,7 @@ use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use futures_util::{StreamExt, stream};
 use storage_core::{DeleteOptions, DeleteResult, Error, ErrorKind, ObjectKey, Result, Retry, VersionId};
 
+use crate::bucket::Kind;
 use crate::call::call;
 use crate::error::answered;
 use crate::meta::{etag, head, is_version_name, version};
@@ -91,6 +92,11 @@ async fn is_marker(store: &Store, key: &ObjectKey, version: Option<&VersionId>) 
 ///
 /// What concerns a request as a whole.
 pub(crate) async fn delete_many(store: &Store, keys: Vec<ObjectKey>) -> Result<Vec<Result<DeleteResult>>> {
+    if store.config.kind() == Kind::MultiRegion {
+        // Many at once are not among the operations of such an access point.
+        let deletes: Vec<_> = keys.iter().map(|key| delete(store, key, DeleteOptions::default())).collect();
+        return Ok(stream::iter(deletes).buffered(LOOKUPS).collect().await);
+    }
     let mut results = Vec::with_capacity(keys.len());
     for batch in keys.chunks(BATCH) {
         results.extend(delete_batch(store, batch).await?);

@@ -6,8 +6,12 @@ use std::time::Duration;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::create_session::CreateSessionError;
 use aws_sdk_s3::operation::{RequestId, RequestIdExt};
 use storage_core::{Error, ErrorKind, Retry};
+
+/// What is tried when a directory bucket is first used, and when its session ends.
+const OPEN_SESSION: &str = "open a session";
 
 /// What a code means: the kind, whether a retry may help, and words for it.
 type Row = (ErrorKind, Retry, &'static str);
@@ -198,25 +202,53 @@ pub(crate) fn from_sdk<E>(what: &'static str, error: SdkError<E, HttpResponse>) 
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
-    let Some(response) = error.raw_response() else { return unanswered(what, error) };
+    if let Some(response) = error.raw_response() {
+        let told = of_answer(what, &error, response);
+        // What S3 said is all there is to know; what cannot be read says why.
+        return if is_unreadable(&error, response) { told.with_source(error) } else { told };
+    }
+    // The session of a directory bucket is opened beneath the request that needs it.
+    let session = find::<SdkError<CreateSessionError, HttpResponse>>(&error);
+    if let Some((session, response)) = session.and_then(|session| Some((session, session.raw_response()?))) {
+        return of_answer(OPEN_SESSION, session, response);
+    }
+    let (what, (kind, retry, message)) = match session {
+        Some(session) => (OPEN_SESSION, unanswered(session)),
+        None => (what, unanswered(&error)),
+    };
+    Error::new(kind, message).with_retry(retry).with_context("request", what).with_source(error)
+}
+
+/// Whether the status was a success, but the answer broke off or is not S3's.
+fn is_unreadable<E: ProvideErrorMetadata>(
+    error: &SdkError<E, HttpResponse>,
+    response: &HttpResponse,
+) -> bool {
+    let has_code = error.as_service_error().is_some_and(|service| service.code().is_some());
+    response.status().is_success() && !has_code
+}
+
+/// What an answer says.
+fn of_answer<E>(what: &'static str, error: &SdkError<E, HttpResponse>, response: &HttpResponse) -> Error
+where
+    E: ProvideErrorMetadata,
+    SdkError<E, HttpResponse>: RequestId + RequestIdExt,
+{
     let header = |name: &str| response.headers().get(name).map(str::to_owned);
     let status = response.status().as_u16();
     let retry_after = header("retry-after").and_then(|text| parse_retry_after(&text));
     let region = header("x-amz-bucket-region");
     let request_id = error.request_id().map(str::to_owned);
     let host_id = error.extended_request_id().map(str::to_owned);
-    let is_success = (200..300).contains(&status);
     let mut told = match error.as_service_error() {
-        Some(service) if service.code().is_some() || !is_success => {
-            answered(what, service.code(), service.message(), status, retry_after)
+        _ if is_unreadable(error, response) => {
+            Error::new(ErrorKind::Unavailable, "the answer cannot be read")
+                .with_retry(Retry::May)
+                .with_context("request", what)
+                .with_context("status", status)
         }
-        // The status was a success, but the answer cannot be read: it broke off or is not S3's.
-        _ if is_success => Error::new(ErrorKind::Unavailable, "the answer cannot be read")
-            .with_retry(Retry::May)
-            .with_context("request", what)
-            .with_context("status", status)
-            .with_source(error),
-        _ => answered(what, None, None, status, retry_after),
+        Some(service) => answered(what, service.code(), service.message(), status, retry_after),
+        None => answered(what, None, None, status, retry_after),
     };
     if told.kind() == ErrorKind::ConfigInvalid
         && let Some(region) = region
@@ -238,19 +270,19 @@ pub(crate) fn parse_retry_after(text: &str) -> Option<Duration> {
 }
 
 /// What went wrong before there was an answer.
-fn unanswered<E>(what: &'static str, error: SdkError<E, HttpResponse>) -> Error
+fn unanswered<E>(error: &SdkError<E, HttpResponse>) -> Row
 where
-    E: StdError + Send + Sync + 'static,
+    E: StdError + 'static,
 {
-    let is_timeout = match &error {
+    let is_timeout = match error {
         SdkError::TimeoutError(_) => true,
         SdkError::DispatchFailure(failure) => failure.is_timeout(),
         _ => false,
     };
-    let is_local = matches!(&error, SdkError::ConstructionFailure(_));
-    let credentials = find::<CredentialsError>(&error).map(credentials_row);
-    let words = all_words(&error);
-    let (kind, retry, message) = if let Some(row) = credentials {
+    let is_local = matches!(error, SdkError::ConstructionFailure(_));
+    let credentials = find::<CredentialsError>(error).map(credentials_row);
+    let words = all_words(error);
+    if let Some(row) = credentials {
         row
     } else if is_timeout {
         (ErrorKind::Timeout, Retry::May, "S3 did not answer in time")
@@ -265,8 +297,7 @@ where
         (ErrorKind::InvalidArgument, Retry::Never, "the request cannot be made")
     } else {
         (ErrorKind::Unavailable, Retry::May, "S3 cannot be reached or broke the connection")
-    };
-    Error::new(kind, message).with_retry(retry).with_context("request", what).with_source(error)
+    }
 }
 
 fn credentials_row(error: &CredentialsError) -> Row {

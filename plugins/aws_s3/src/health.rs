@@ -24,6 +24,7 @@ const NO_TAG: &str = "\"00000000000000000000000000000000\"";
 ///
 /// Why S3 would not serve.
 pub(crate) async fn health(store: &Arc<Store>) -> Result<Health> {
+    let is_directory = store.config.kind().is_directory();
     let (list, get, put, delete) =
         futures_util::join!(may_list(store), may_get(store), may_put(store), may_delete(store));
     let mut problems = Vec::new();
@@ -41,7 +42,16 @@ pub(crate) async fn health(store: &Arc<Store>) -> Result<Health> {
                 if permission == "s3:GetObject" && !may_list {
                     continue;
                 }
-                problems.push(missing(store, permission, resource, &error));
+                let (permission, resource) = match (is_directory, may_list) {
+                    (false, _) => (permission, resource),
+                    (true, false) => ("s3express:CreateSession", ""),
+                    (true, true) => ("s3express:CreateSession with s3express:SessionMode ReadWrite", ""),
+                };
+                let problem = missing(store, permission, resource, &error);
+                // A directory bucket asks for the same right for all.
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
             }
             Err(error) => return Err(error),
         }
@@ -74,8 +84,7 @@ async fn may_get(store: &Store) -> Result<()> {
 /// Begins an upload, which is aborted at once.
 async fn may_put(store: &Arc<Store>) -> Result<()> {
     let key = ObjectKey::new(PROBE)?;
-    let class = Some(store.config.storage_class.clone())
-        .filter(|class| *class != aws_sdk_s3::types::StorageClass::Standard);
+    let class = crate::class::to_ask(store.config.storage_class.clone());
     let wishes = Wishes { class, ..Wishes::default() };
     upload::begin(store, &key, SaveOptions::default(), wishes).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! Amazon S3: every storage class, Glacier, KMS, versions, object lock, acceleration.
+//! Amazon S3: every storage class, Glacier, KMS, versions, object lock, acceleration, directory buckets.
 //!
 //! [`backend`] hands each operation to the module that does it; [`store`] is what they work on. Every request to S3
 //! goes through [`call`], and every error of S3 through [`error`]. Small content goes in one request; large content
@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+mod bucket;
 mod config;
 mod open;
 mod schema;
@@ -16,6 +17,7 @@ mod store;
 
 mod copy;
 mod delete;
+mod directory;
 mod health;
 mod lifecycle;
 mod list;

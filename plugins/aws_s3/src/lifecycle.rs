@@ -8,7 +8,7 @@ use aws_sdk_s3::types::{
     LifecycleRule as Rule, LifecycleRuleFilter, NoncurrentVersionExpiration, StorageClass, Transition,
     TransitionStorageClass,
 };
-use storage_core::{Error, ErrorKind, LifecycleReport, LifecycleRule, Result};
+use storage_core::{Capabilities, Error, ErrorKind, LifecycleReport, LifecycleRule, Result};
 
 use crate::call::call;
 use crate::error::invalid;
@@ -26,6 +26,7 @@ const MAX_ID: usize = 255;
 ///
 /// As [`storage_core::Backend::apply_lifecycle`].
 pub(crate) async fn apply(store: &Store, rules: Vec<LifecycleRule>) -> Result<LifecycleReport> {
+    store.require(Capabilities::LIFECYCLE, "apply_lifecycle")?;
     let mut notes = Vec::new();
     let mut names = BTreeSet::new();
     let mut made = Vec::with_capacity(rules.len());
@@ -83,6 +84,13 @@ fn translate(store: &Store, rule: &LifecycleRule, notes: &mut Vec<String>) -> Re
         }
         i32::try_from(days.max(1)).unwrap_or(i32::MAX)
     };
+    if store.config.kind().is_directory()
+        && (!rule.transitions.is_empty() || rule.expire_old_versions_after.is_some())
+    {
+        return refuse(
+            "a directory bucket has one class and no versions: its rules delete and abort".to_owned(),
+        );
+    }
     let mut transitions = Vec::with_capacity(rule.transitions.len());
     let mut last = None;
     for (age, tier) in &rule.transitions {

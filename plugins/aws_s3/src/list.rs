@@ -4,6 +4,7 @@ use aws_sdk_s3::types::{Object, OptionalObjectAttributes};
 use storage_core::{ListOptions, ListPage, ObjectKey, ObjectMeta, Result};
 
 use crate::call::call;
+use crate::directory;
 use crate::error::invalid;
 use crate::meta::{etag, size_of, system_time};
 use crate::options::{only, page_size};
@@ -21,7 +22,16 @@ pub(crate) async fn list_files(store: &Store, options: ListOptions) -> Result<Li
     if options.page_token.is_some() && options.start_after.is_some() {
         return Err(invalid("a page token and a start were given: the token says where to go on"));
     }
-    let token = match options.page_token.as_deref().map(token::read).transpose()? {
+    let place = options.page_token.as_deref().map(token::read).transpose()?;
+    if store.config.kind().is_directory() {
+        let place = match place {
+            None => None,
+            Some(Place::Walk { after, walk }) => Some((after, walk)),
+            Some(_) => return Err(token::foreign()),
+        };
+        return directory::list_files(store, &options, place, limit.unsigned_abs() as usize).await;
+    }
+    let token = match place {
         None => None,
         Some(Place::Listing(token)) => Some(token),
         Some(_) => return Err(token::foreign()),
@@ -50,7 +60,7 @@ pub(crate) async fn list_files(store: &Store, options: ListOptions) -> Result<Li
 }
 
 /// An entry. What others stored under keys that the service cannot have is none of its objects.
-fn listed(store: &Store, object: &Object) -> Option<ObjectMeta> {
+pub(crate) fn listed(store: &Store, object: &Object) -> Option<ObjectMeta> {
     let key = legal_key(object.key()?)?;
     let class = object.storage_class().map_or("STANDARD", |class| class.as_str());
     let mut meta = ObjectMeta::new(key, size_of(object.size()), system_time(object.last_modified()));

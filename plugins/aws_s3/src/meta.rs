@@ -7,7 +7,8 @@ use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, StorageClass};
 use storage_core::{
-    Checksums, ETag, Error, ErrorKind, Extra, MetadataOptions, ObjectKey, ObjectMeta, Result, VersionId,
+    Capabilities, Checksums, ETag, Error, ErrorKind, Extra, MetadataOptions, ObjectKey, ObjectMeta, Result,
+    VersionId,
 };
 
 use crate::call::call;
@@ -52,7 +53,9 @@ macro_rules! facts {
         tell("encryption", answer.server_side_encryption().and_then(|one| name(one.as_str())));
         tell("kms_key_id", answer.ssekms_key_id().and_then(name));
         tell("customer_key_md5", answer.sse_customer_key_md5().and_then(name));
-        tell("expiration", answer.expiration().and_then(name));
+        // A directory bucket says of every object that it does not tell.
+        let expiration = answer.expiration().filter(|text| *text != "NotImplemented");
+        tell("expiration", expiration.and_then(name));
         tell("restore", answer.restore().and_then(name));
         tell("replication", answer.replication_status().and_then(|one| name(one.as_str())));
         tell("object_lock_mode", answer.object_lock_mode().and_then(|one| name(one.as_str())));
@@ -125,6 +128,7 @@ pub(crate) async fn describe(
     let version_id = version(store, facts.version.as_deref());
     let tags = match facts.tag_count {
         Some(0) => BTreeMap::new(),
+        _ if !store.capabilities.has(Capabilities::TAGS) => BTreeMap::new(),
         // Amazon counts them where there are some; others may leave that to whoever asks.
         None if !asks_for_tags || store.config.endpoints.s3.is_none() => BTreeMap::new(),
         None | Some(_) => read_tags(store, key, version_id.as_ref()).await?,

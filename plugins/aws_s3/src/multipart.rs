@@ -79,6 +79,9 @@ pub(crate) async fn complete(
     only(&options.extra, &[])?;
     check_name(upload)?;
     check_parts(&parts)?;
+    if store.config.kind().is_directory() {
+        check_consecutive(&parts)?;
+    }
     find(store, key, upload).await?;
     let expected = options.checksums;
     if (Checksums { crc64nvme: None, ..expected }) != Checksums::default() {
@@ -132,6 +135,22 @@ pub(crate) async fn abort(store: &Store, key: &ObjectKey, upload: &UploadId) -> 
 async fn find(store: &Store, key: &ObjectKey, upload: &UploadId) -> Result<()> {
     let options = ListPartsOptions { limit: Some(1), after: None };
     uploads::list_parts(store, key, upload, options).await.map(drop)
+}
+
+/// Refuses parts that a directory bucket would not take, in a way that leaves the upload open.
+///
+/// # Errors
+///
+/// `InvalidArgument`.
+fn check_consecutive(parts: &[Part]) -> Result<()> {
+    match parts.iter().zip(1..).find(|(part, number)| part.number != *number) {
+        None => Ok(()),
+        Some((part, number)) => {
+            Err(invalid("a directory bucket takes parts numbered from 1 on without a gap")
+                .with_context("number", part.number)
+                .with_context("expected", number))
+        }
+    }
 }
 
 /// A name that cannot be one names nothing.

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, RestoreRequest,
-    VersioningConfiguration,
-};
+use aws_sdk_s3::types::{BucketVersioningStatus, RestoreRequest, VersioningConfiguration};
 use storage_core::{BackendInfo, Capabilities, Error, ErrorKind, Limits, Result};
 use tokio::runtime::Handle;
 
@@ -15,7 +12,7 @@ use crate::config::{Config, MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES};
 use crate::metrics::Metrics;
 use crate::pieces::MAX_OBJECT_BYTES;
 use crate::store::{Background, Store};
-use crate::{delete, extension, options, presign, uploads};
+use crate::{bucket, delete, directory, extension, options, presign, uploads};
 
 /// Opens the bucket.
 ///
@@ -32,6 +29,7 @@ pub(crate) async fn open(name: String, config: Config) -> Result<(Arc<Store>, Ba
         capabilities: Capabilities::none(),
         metrics: Metrics::default(),
         plain: connection.plain,
+        walks: directory::Walks::default(),
         background: Background::new(Handle::current()),
     };
     find_bucket(&store).await?;
@@ -68,17 +66,11 @@ async fn find_bucket(store: &Store) -> Result<()> {
 }
 
 async fn create_bucket(store: &Store) -> Result<()> {
-    // S3 refuses to be told the region that needs no telling.
-    let place = Some(store.region()).filter(|region| *region != "us-east-1");
-    let place = place.map(|region| {
-        let constraint = BucketLocationConstraint::from(region);
-        CreateBucketConfiguration::builder().location_constraint(constraint).build()
-    });
     let request = store
         .s3
         .create_bucket()
         .bucket(&store.config.bucket)
-        .set_create_bucket_configuration(place)
+        .set_create_bucket_configuration(bucket::configuration(&store.config.bucket, store.region()))
         .set_object_lock_enabled_for_bucket(store.config.object_lock.then_some(true));
     match call(store, "create the bucket", 0, request.send()).await {
         Ok(_) => tracing::info!(bucket = store.config.bucket, "the bucket was created"),
@@ -90,24 +82,12 @@ async fn create_bucket(store: &Store) -> Result<()> {
 }
 
 async fn capabilities(store: &Store) -> Result<Capabilities> {
-    let mut all = Capabilities::WRITE_IF_ABSENT
-        | Capabilities::WRITE_IF_MATCH
-        | Capabilities::DELETE_IF_MATCH
-        | Capabilities::COPY
-        | Capabilities::PRESIGN_GET
-        | Capabilities::PRESIGN_PUT
-        | Capabilities::MULTIPART
-        | Capabilities::TIERS
-        | Capabilities::LIFECYCLE
-        | Capabilities::TAGS
-        | Capabilities::VERIFY_SHA256
-        | Capabilities::VERIFY_MD5
-        | Capabilities::VERIFY_CRC32C
-        | Capabilities::VERIFY_CRC64NVME;
-    if keeps_versions(store).await? {
+    let kind = store.config.kind();
+    let mut all = kind.capabilities();
+    if kind.may_keep_versions() && keeps_versions(store).await? {
         all |= Capabilities::VERSIONS;
     }
-    if has_archive(store).await? {
+    if !kind.is_directory() && has_archive(store).await? {
         all |= Capabilities::RESTORE;
     }
     Ok(all)
@@ -167,7 +147,9 @@ fn knows_restores(error: &Error) -> bool {
 fn describe(store: &Store, server: Option<String>) -> BackendInfo {
     let mut extra = storage_core::request::Extra::new();
     extra.insert("region".to_owned(), store.region().to_owned());
-    extra.insert("storage_class".to_owned(), store.config.storage_class.as_str().to_owned());
+    if !store.config.kind().is_directory() {
+        extra.insert("storage_class".to_owned(), store.config.storage_class.as_str().to_owned());
+    }
     BackendInfo {
         backend_type: "aws_s3".to_owned(),
         location: store.config.location(),
@@ -182,9 +164,9 @@ fn describe(store: &Store, server: Option<String>) -> BackendInfo {
             // At most 1000, which every integer holds.
             max_delete_batch: Some(delete::BATCH as u32),
             max_list_page: Some(options::MAX_PAGE),
-            max_presign_expiry: Some(presign::LONGEST),
+            max_presign_expiry: Some(presign::longest(store.config.kind())),
         },
-        extensions: extension::list(),
+        extensions: extension::list(store.config.kind()),
         extra,
     }
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_s3::types::{ObjectLockLegalHoldStatus, ObjectLockMode, StorageClass};
-use storage_core::{Checksums, ETag, Extra, Result, SaveOptions, WriteCondition};
+use storage_core::{Capabilities, Checksums, ETag, Extra, Result, SaveOptions, WriteCondition};
 
 use crate::class;
 use crate::error::{invalid, unsupported};
@@ -36,11 +36,22 @@ pub(crate) struct Wishes {
 pub(crate) fn wishes(store: &Store, options: &SaveOptions) -> Result<Wishes> {
     options.validate()?;
     only(&options.extra, &OF_SAVE)?;
+    let kind = store.config.kind();
+    if options.tier.is_some() {
+        store.require(Capabilities::TIERS, "tier")?;
+    }
+    if !options.tags.is_empty() {
+        store.require(Capabilities::TAGS, "tags")?;
+    }
+    let is_lock = |name: &&String| name.starts_with("object_lock_");
+    if let (true, Some(name)) = (kind.is_directory(), options.extra.keys().find(is_lock)) {
+        return Err(unsupported("a directory bucket locks no objects").with_context("option", name.as_str()));
+    }
     let extra = |name: &str| options.extra.get(name).map(String::as_str);
     let class = match (options.tier, extra("storage_class")) {
         (Some(_), Some(_)) => return Err(invalid("a tier and a storage_class were given: one is enough")),
         (Some(tier), None) => store.config.tiers.class(tier).clone(),
-        (None, Some(name)) => class::parse(name)?,
+        (None, Some(name)) => class::parse(name, kind)?,
         (None, None) => store.config.storage_class.clone(),
     };
     let lock_mode = extra("object_lock_mode").map(lock_mode).transpose()?;
@@ -49,8 +60,7 @@ pub(crate) fn wishes(store: &Store, options: &SaveOptions) -> Result<Wishes> {
         return Err(invalid("object_lock_mode and object_lock_retain_until go together"));
     }
     Ok(Wishes {
-        // What S3 does anyway is not asked for: some buckets know no other class than their own.
-        class: Some(class).filter(|class| *class != StorageClass::Standard),
+        class: class::to_ask(class),
         lock_mode,
         retain_until,
         legal_hold: extra("object_lock_legal_hold").map(legal_hold).transpose()?,

@@ -2,12 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
+use aws_sdk_s3::config::{self, Config};
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
+use aws_sdk_s3::types::SessionMode;
 use storage_core::{
     Checksums, Error, ErrorKind, PresignMethod, PresignRequest, PresignedUrl, Result, SaveOptions,
 };
 
+use crate::bucket::Kind;
+use crate::call::call;
 use crate::digest;
 use crate::error::{from_sdk, invalid, not_found, unsupported};
 use crate::meta::is_version_name;
@@ -16,7 +21,14 @@ use crate::read::get;
 use crate::store::{Store, with_encryption};
 
 /// The longest validity: S3's limit.
-pub(crate) const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a session of a directory bucket lasts, with which its URLs are signed.
+const SESSION: Duration = Duration::from_secs(5 * 60);
+
+/// The longest validity in a bucket of this sort.
+pub(crate) fn longest(kind: Kind) -> Duration {
+    if kind.is_directory() { SESSION } else { LONGEST }
+}
 
 /// Signs a URL.
 ///
@@ -26,17 +38,26 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) async fn presign(store: &Store, request: PresignRequest) -> Result<PresignedUrl> {
     only(&request.extra, &[])?;
     // S3 counts whole seconds; what is less would be none.
-    if request.expires_in < Duration::from_secs(1) || request.expires_in > LONGEST {
-        return Err(invalid("a URL is valid for 1 second to 7 days")
+    let kind = store.config.kind();
+    if request.expires_in < Duration::from_secs(1) || request.expires_in > longest(kind) {
+        let most = if kind.is_directory() { "5 minutes, as a session is" } else { "7 days" };
+        return Err(invalid(format!("a URL of {} is valid for 1 second to {most}", kind.name()))
             .with_context("expires_in", format!("{:?}", request.expires_in)));
     }
     let now = SystemTime::now();
     let config = PresigningConfig::builder().start_time(now).expires_in(request.expires_in).build();
     let config = config.map_err(|error| invalid("the expiry cannot be signed").with_source(error))?;
-    let expires_at = ends_with_credentials(store, now + request.expires_in).await;
+    let wanted = now + request.expires_in;
+    let (signer, expires_at) = if kind.is_directory() {
+        let session = open_session(store, request.method).await?;
+        let expires_at = session.expiry().map_or(wanted, |expiry| expiry.min(wanted));
+        (Some(Config::builder().express_credentials_provider(session)), expires_at)
+    } else {
+        (None, ends_with_credentials(store, wanted).await)
+    };
     let signed = match request.method {
-        PresignMethod::Get => sign_get(store, request, config).await?,
-        PresignMethod::Put => sign_put(store, request, config).await?,
+        PresignMethod::Get => sign_get(store, request, config, signer).await?,
+        PresignMethod::Put => sign_put(store, request, config, signer).await?,
     };
     // Every client sends the host by itself.
     let headers = signed.headers().filter(|(name, _)| !name.eq_ignore_ascii_case("host"));
@@ -57,10 +78,31 @@ async fn ends_with_credentials(store: &Store, wanted: SystemTime) -> SystemTime 
     expiry.map_or(wanted, |expiry| expiry.min(wanted))
 }
 
+/// Opens a session for one URL. The one that requests share may be about to end, and with it the URL would.
+async fn open_session(store: &Store, method: PresignMethod) -> Result<Credentials> {
+    let mode = match method {
+        PresignMethod::Get => SessionMode::ReadOnly,
+        PresignMethod::Put => SessionMode::ReadWrite,
+    };
+    let request = store.s3.create_session().bucket(&store.config.bucket).session_mode(mode);
+    let answer = call(store, "open a session", 0, request.send()).await?;
+    let session = answer
+        .credentials()
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "S3 opened a session without credentials"))?;
+    Ok(Credentials::new(
+        session.access_key_id(),
+        session.secret_access_key(),
+        Some(session.session_token().to_owned()),
+        SystemTime::try_from(*session.expiration()).ok(),
+        "session",
+    ))
+}
+
 async fn sign_get(
     store: &Store,
     request: PresignRequest,
     config: PresigningConfig,
+    signer: Option<config::Builder>,
 ) -> Result<PresignedRequest> {
     if request.content_length_bytes.is_some() || !request.checksums.is_empty() {
         return Err(invalid("a length or digest is bound to a URL that writes, not to one that reads"));
@@ -71,11 +113,14 @@ async fn sign_get(
             return Err(not_found("version"));
         }
     }
-    let signed = get(store, &request.key, request.version.as_ref())
+    let mut get = get(store, &request.key, request.version.as_ref())
         .set_response_content_type(request.content_type)
         .set_response_content_disposition(request.content_disposition)
-        .presigned(config)
-        .await;
+        .customize();
+    if let Some(signer) = signer {
+        get = get.config_override(signer);
+    }
+    let signed = get.presigned(config).await;
     signed.map_err(|error| from_sdk("sign a URL", error))
 }
 
@@ -83,6 +128,7 @@ async fn sign_put(
     store: &Store,
     request: PresignRequest,
     config: PresigningConfig,
+    signer: Option<config::Builder>,
 ) -> Result<PresignedRequest> {
     if request.version.is_some() {
         return Err(invalid("a version cannot be written: a write makes a new one"));
@@ -99,6 +145,9 @@ async fn sign_put(
     {
         return Err(unsupported("S3 binds one digest of SHA-256, CRC-32C and CRC-64/NVME, and MD5 besides"));
     }
+    if md5.is_some() && store.config.kind().is_directory() {
+        return Err(unsupported("a directory bucket knows no MD5: bind another digest"));
+    }
     let length = request.content_length_bytes.map(i64::try_from).transpose();
     let length = length.map_err(|_| Error::new(ErrorKind::TooLarge, "no object has this length"))?;
     let put = store
@@ -114,6 +163,9 @@ async fn sign_put(
         .set_checksum_sha256(sha256.map(digest::encode))
         .set_checksum_crc32_c(crc32c.map(|crc| digest::encode(crc.to_be_bytes())))
         .set_checksum_crc64_nvme(crc64nvme.map(|crc| digest::encode(crc.to_be_bytes())));
-    let put = with_encryption!(put, store);
+    let mut put = with_encryption!(put, store).customize();
+    if let Some(signer) = signer {
+        put = put.config_override(signer);
+    }
     put.presigned(config).await.map_err(|error| from_sdk("sign a URL", error))
 }

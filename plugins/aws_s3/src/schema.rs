@@ -2,7 +2,7 @@
 
 use storage_core::{ConfigField, ConfigKind, ConfigSchema};
 
-use crate::class::CONFIGURABLE;
+use crate::class::{CONFIGURABLE, EXPRESS};
 
 /// What may be set.
 pub(crate) fn schema() -> ConfigSchema {
@@ -16,6 +16,11 @@ pub(crate) fn schema() -> ConfigSchema {
     ConfigSchema { fields }
 }
 
+/// The classes that new objects can have, that of directory buckets among them.
+fn every_class() -> ConfigKind {
+    ConfigKind::Choice(CONFIGURABLE.into_iter().chain([EXPRESS]).map(str::to_owned).collect())
+}
+
 fn classes_choice() -> ConfigKind {
     ConfigKind::Choice(CONFIGURABLE.map(str::to_owned).to_vec())
 }
@@ -27,7 +32,7 @@ fn place() -> Vec<ConfigField> {
             "bucket_name",
             "AWS_S3_BUCKET_NAME",
             ConfigKind::Text,
-            "The bucket, or the ARN of an access point of it.",
+            "The bucket, also a directory bucket (`NAME--ZONE--x-s3`), or the ARN of an access point, also of several regions.",
         )
         .required(),
         field(
@@ -116,8 +121,8 @@ fn classes() -> Vec<ConfigField> {
         field(
             "storage_class",
             "AWS_S3_STORAGE_CLASS",
-            classes_choice(),
-            "The class of objects that are saved without a tier.",
+            every_class(),
+            "The class of objects that are saved without a tier. A directory bucket has `EXPRESS_ONEZONE` alone.",
         )
         .default("STANDARD"),
         field("tier_hot", "AWS_S3_TIER_HOT", classes_choice(), "The class of the tier hot.")

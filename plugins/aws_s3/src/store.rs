@@ -9,7 +9,9 @@ use storage_core::{Capabilities, Error, Result};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use crate::bucket;
 use crate::config::{Config, Encryption};
+use crate::directory::Walks;
 use crate::error::unsupported;
 use crate::metrics::Metrics;
 
@@ -25,6 +27,8 @@ pub(crate) struct Store {
     pub(crate) metrics: Metrics,
     /// For requests that the SDK does not make.
     pub(crate) plain: aws_smithy_runtime_api::client::http::SharedHttpConnector,
+    /// Listings of a directory bucket that are under way.
+    pub(crate) walks: Walks,
     pub(crate) background: Background,
 }
 
@@ -51,6 +55,10 @@ impl Store {
     pub(crate) fn require_versions(&self) -> Result<()> {
         if self.is_versioned() {
             return Ok(());
+        }
+        let kind = self.config.kind();
+        if !kind.may_keep_versions() {
+            return Err(unsupported(format!("{} keeps no versions that could be told apart", kind.name())));
         }
         Err(unsupported(
             "the bucket keeps no versions: set versioning (AWS_S3_VERSIONING) to true, or turn it on in the bucket",
@@ -80,11 +88,7 @@ impl Store {
 pub(crate) fn how_to_create(config: &Config, region: &str) -> String {
     let endpoint =
         config.endpoints.s3.as_ref().map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
-    // S3 refuses to be told the region that needs no telling.
-    let place = match region {
-        "us-east-1" => String::new(),
-        other => format!(" --create-bucket-configuration LocationConstraint={other}"),
-    };
+    let place = bucket::option(&config.bucket, region);
     format!(
         "create it with: aws s3api create-bucket --bucket {} --region {region}{place}{endpoint} or set \
          AWS_S3_CREATE_BUCKET=true",

@@ -31,6 +31,7 @@ pub(crate) async fn set_tier(
     options: SetTierOptions,
 ) -> Result<()> {
     only(&options.extra, &[])?;
+    store.require(Capabilities::TIERS, "set_tier")?;
     if options.speed.is_some() {
         return Err(unsupported(
             "S3 brings nothing back by a move: ask for a restore with this speed, then move it",

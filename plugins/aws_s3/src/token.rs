@@ -8,6 +8,8 @@ use storage_core::{Error, ErrorKind, Result};
 pub(crate) enum Place {
     /// After what S3's own token of a listing says.
     Listing(String),
+    /// After this key or folder, in this walk through a directory bucket.
+    Walk { after: String, walk: u64 },
     /// After this version of this key; after all of the key's versions where it is absent.
     Version { key: String, version: Option<String> },
     /// After this upload of this key.
@@ -49,6 +51,7 @@ mod tests {
     fn tokens_come_back_and_foreign_ones_are_refused() {
         for place in [
             Place::Listing("ü/\"b\"".to_owned()),
+            Place::Walk { after: "a/".to_owned(), walk: u64::MAX },
             Place::Version { key: "a".to_owned(), version: Some("1".to_owned()) },
             Place::Upload { key: "a".to_owned(), upload: None },
         ] {

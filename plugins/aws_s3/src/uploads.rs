@@ -15,7 +15,7 @@ use crate::multipart::check_name;
 use crate::options::page_size;
 use crate::store::{Store, with_customer_key};
 use crate::token::{self, Place};
-use crate::{digest, upload};
+use crate::{digest, directory, upload};
 
 /// How often forgotten uploads are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
@@ -74,6 +74,10 @@ pub(crate) async fn list_uploads(store: &Store, options: ListUploadsOptions) -> 
         Some(Place::Upload { key, upload }) => (Some(key), upload),
         Some(_) => return Err(token::foreign()),
     };
+    if store.config.kind().is_directory() {
+        let place = key.map(|key| (key, id));
+        return directory::list_uploads(store, &options, place, limit.unsigned_abs() as usize).await;
+    }
     let request = store
         .s3
         .list_multipart_uploads()

@@ -13,17 +13,31 @@ use std::sync::Arc;
 use serde_json::Value;
 use storage_core::{Error, ErrorKind, Extension, ExtensionArgument, Result};
 
+use crate::bucket::Kind;
 use crate::store::Store;
 use arguments::Arguments;
 
 /// All extensions.
-pub(crate) fn list() -> Vec<Extension> {
+pub(crate) fn list(kind: Kind) -> Vec<Extension> {
     let mut all = vec![policy::extension()];
     all.extend(lock::extensions());
     all.extend(intelligent::extensions());
     all.extend(upkeep::extensions());
     all.extend(cloudwatch::extensions());
+    all.retain(|extension| is_of(&extension.name, kind));
     all
+}
+
+/// Whether there is such a thing in a bucket of this sort.
+fn is_of(name: &str, kind: Kind) -> bool {
+    let is_of_all = [policy::NAME, upkeep::SWEEP, cloudwatch::PUBLISH].contains(&name);
+    let is_of_objects = [lock::GET_LOCK, lock::SET_RETENTION, lock::SET_LEGAL_HOLD].contains(&name);
+    match kind {
+        Kind::General => true,
+        // How the bucket is made is not told through an access point.
+        Kind::AccessPoint | Kind::MultiRegion => is_of_all || is_of_objects,
+        Kind::Directory | Kind::DirectoryAccessPoint => is_of_all,
+    }
 }
 
 /// Calls one.
@@ -32,7 +46,7 @@ pub(crate) fn list() -> Vec<Extension> {
 ///
 /// As [`storage_core::Backend::invoke`].
 pub(crate) async fn invoke(store: &Arc<Store>, name: &str, arguments: Value) -> Result<Value> {
-    let all = list();
+    let all = list(store.config.kind());
     let Some(extension) = all.iter().find(|extension| extension.name == name) else {
         let names: Vec<_> = all.iter().map(|extension| extension.name.as_str()).collect();
         return Err(Error::new(ErrorKind::Unsupported, "S3 has no such extension")

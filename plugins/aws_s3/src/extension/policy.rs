@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use storage_core::Extension;
 
+use crate::bucket::Kind;
 use crate::config::{Config, Encryption};
 use crate::store::Store;
 
@@ -23,10 +24,14 @@ pub(crate) fn bucket_arn(store: &Store) -> String {
 }
 
 fn arn(config: &Config, region: &str) -> String {
-    if config.is_access_point() {
-        return config.bucket.clone();
+    let (bucket, partition) = (&config.bucket, partition(region));
+    match config.kind() {
+        Kind::General => format!("arn:{partition}:s3:::{bucket}"),
+        Kind::AccessPoint | Kind::MultiRegion => bucket.clone(),
+        // The number of the account is not known here, and a name is that of one bucket.
+        Kind::Directory => format!("arn:{partition}:s3express:{region}:*:bucket/{bucket}"),
+        Kind::DirectoryAccessPoint => format!("arn:{partition}:s3express:{region}:*:accesspoint/{bucket}"),
     }
-    format!("arn:{}:s3:::{}", partition(region), config.bucket)
 }
 
 /// Which of Amazon's separate clouds a region is in.
@@ -40,8 +45,46 @@ pub(crate) fn partition(region: &str) -> &'static str {
 
 fn policy(config: &Config, region: &str, is_versioned: bool) -> Value {
     let bucket = arn(config, region);
-    let objects = if config.is_access_point() { format!("{bucket}/object/*") } else { format!("{bucket}/*") };
-    let mut of_bucket = vec!["s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:GetBucketVersioning"];
+    let kind = config.kind();
+    let mut statements = if kind.is_directory() {
+        of_directory(config, &bucket)
+    } else {
+        of_bucket_and_objects(config, &bucket, is_versioned)
+    };
+    if let Encryption::Kms { key_id, .. } = &config.encryption {
+        statements.push(kms(key_id.as_deref(), region, kind));
+    }
+    if let Some((namespace, _)) = &config.metrics {
+        let mut publish = statement("Metrics", &["cloudwatch:PutMetricData"], "*");
+        publish["Condition"] = json!({ "StringEquals": { "cloudwatch:namespace": namespace } });
+        statements.push(publish);
+    }
+    if let Some(role) = &config.assume_role {
+        statements.push(statement("Role", &["sts:AssumeRole"], &role.arn));
+    }
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// A directory bucket asks for one right to work with its objects: that to open a session.
+fn of_directory(config: &Config, bucket: &str) -> Vec<Value> {
+    let mut statements = vec![statement("Objects", &["s3express:CreateSession"], bucket)];
+    if config.kind() == Kind::Directory {
+        let rules = ["s3express:GetLifecycleConfiguration", "s3express:PutLifecycleConfiguration"];
+        statements.push(statement("Lifecycle", &rules, bucket));
+    }
+    if config.create_bucket {
+        statements.push(statement("Bucket", &["s3express:CreateBucket"], bucket));
+    }
+    statements
+}
+
+fn of_bucket_and_objects(config: &Config, bucket: &str, is_versioned: bool) -> Vec<Value> {
+    let kind = config.kind();
+    let objects = if kind == Kind::General { format!("{bucket}/*") } else { format!("{bucket}/object/*") };
+    let mut of_bucket = vec!["s3:ListBucket", "s3:ListBucketMultipartUploads"];
+    if kind.may_keep_versions() {
+        of_bucket.push("s3:GetBucketVersioning");
+    }
     let mut of_objects = vec![
         "s3:GetObject",
         "s3:GetObjectTagging",
@@ -71,23 +114,13 @@ fn policy(config: &Config, region: &str, is_versioned: bool) -> Value {
             "s3:PutObjectLegalHold",
         ]);
     }
-    let mut statements = vec![
-        statement("Bucket", &of_bucket, &bucket),
-        statement("Objects", &of_objects, &objects),
-        statement("Lifecycle", &["s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"], &bucket),
-    ];
-    if let Encryption::Kms { key_id, .. } = &config.encryption {
-        statements.push(kms(key_id.as_deref(), region));
+    let mut statements =
+        vec![statement("Bucket", &of_bucket, bucket), statement("Objects", &of_objects, &objects)];
+    if kind == Kind::General {
+        let rules = ["s3:GetLifecycleConfiguration", "s3:PutLifecycleConfiguration"];
+        statements.push(statement("Lifecycle", &rules, bucket));
     }
-    if let Some((namespace, _)) = &config.metrics {
-        let mut publish = statement("Metrics", &["cloudwatch:PutMetricData"], "*");
-        publish["Condition"] = json!({ "StringEquals": { "cloudwatch:namespace": namespace } });
-        statements.push(publish);
-    }
-    if let Some(role) = &config.assume_role {
-        statements.push(statement("Role", &["sts:AssumeRole"], &role.arn));
-    }
-    json!({ "Version": "2012-10-17", "Statement": statements })
+    statements
 }
 
 fn statement(sid: &str, actions: &[&str], resource: &str) -> Value {
@@ -96,7 +129,7 @@ fn statement(sid: &str, actions: &[&str], resource: &str) -> Value {
 
 /// The right to use the key through S3 alone. A key that is named by its id or alias has no ARN here, since that
 /// holds the number of the account.
-fn kms(key_id: Option<&str>, region: &str) -> Value {
+fn kms(key_id: Option<&str>, region: &str, kind: Kind) -> Value {
     let partition = partition(region);
     let resource = match key_id {
         Some(arn) if arn.starts_with("arn:") => arn.to_owned(),
@@ -105,6 +138,10 @@ fn kms(key_id: Option<&str>, region: &str) -> Value {
         None => format!("arn:{partition}:kms:{region}:*:key/*"),
     };
     let mut statement = statement("Key", &["kms:GenerateDataKey", "kms:Decrypt"], &resource);
+    if kind.is_directory() {
+        // The key is used when a session is opened.
+        return statement;
+    }
     let mut condition = json!({ "StringEquals": { "kms:ViaService": format!("s3.{region}.amazonaws.com") } });
     if let Some(alias) = key_id.filter(|id| id.starts_with("alias/")) {
         condition["ForAnyValue:StringEquals"] = json!({ "kms:ResourceAliases": alias });
@@ -168,5 +205,28 @@ mod tests {
         let (document, _) = policy_of(&[("bucket_name", arn)]);
         assert_eq!(document["Statement"][1]["Resource"], format!("{arn}/object/*"));
         assert_eq!(partition("cn-north-1"), "aws-cn");
+        let arn = "arn:aws:s3::1:accesspoint/x.mrap";
+        let (document, text) = policy_of(&[("bucket_name", arn)]);
+        assert_eq!(document["Statement"][1]["Resource"], format!("{arn}/object/*"));
+        assert!(!text.contains("GetBucketVersioning") && !text.contains("Lifecycle"), "{text}");
+    }
+
+    #[test]
+    fn a_directory_bucket_needs_sessions_alone() {
+        let bucket = ("bucket_name", "resumes--use1-az4--x-s3");
+        let (document, text) = policy_of(&[bucket, ("encryption", "aws:kms"), ("kms_key_id", "1234")]);
+        let resource = "arn:aws:s3express:eu-central-1:*:bucket/resumes--use1-az4--x-s3";
+        assert_eq!(document["Statement"][0]["Action"], json!(["s3express:CreateSession"]));
+        assert_eq!(document["Statement"][0]["Resource"], resource);
+        assert!(
+            !text.contains("\"s3:") && text.contains(":key/1234") && !text.contains("CreateBucket"),
+            "{text}"
+        );
+        let (_, text) = policy_of(&[bucket, ("create_bucket", "true")]);
+        assert!(text.contains("s3express:CreateBucket"), "{text}");
+        let (document, text) = policy_of(&[("bucket_name", "readers--use1-az4--xa-s3")]);
+        let resource = "arn:aws:s3express:eu-central-1:*:accesspoint/readers--use1-az4--xa-s3";
+        assert_eq!(document["Statement"][0]["Resource"], resource);
+        assert!(!text.contains("Lifecycle"), "{text}");
     }
 }
