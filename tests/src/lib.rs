@@ -4,6 +4,7 @@
 pub mod answers;
 mod aws_s3_waivers;
 pub mod crash;
+pub mod directory_bucket;
 pub mod examples;
 pub mod faults;
 pub mod gcs;

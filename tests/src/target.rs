@@ -9,6 +9,7 @@ use storage_core::memory::MemoryBackend;
 use storage_core::{Backend, Capabilities, ConfigValues, Error, ErrorKind, Limits, OpenRequest, Result};
 
 use crate::aws_s3_waivers;
+use crate::directory_bucket::DirectoryBuckets;
 use crate::minio_waivers;
 use crate::plugins::plugin_path;
 use crate::servers::Server;
@@ -131,6 +132,21 @@ pub fn aws_s3_ministack() -> Target {
     })
 }
 
+/// The plugin of Amazon S3 on a directory bucket (S3 Express One Zone), for which one is made of a bucket of ministack.
+pub fn aws_s3_express_ministack() -> Target {
+    static FRONT: tokio::sync::OnceCell<DirectoryBuckets> = tokio::sync::OnceCell::const_new();
+    Target::new("aws_s3_express_ministack", true, |folder| async move {
+        let server = Server::find("ministack")
+            .map_err(|error| Error::new(ErrorKind::Unavailable, format!("{error:#}")))?;
+        let front = FRONT.get_or_init(|| DirectoryBuckets::before(&server)).await;
+        let server = Server { endpoint: front.endpoint(), ..server };
+        let mut settings = aws_s3_settings(&server, &(bucket_of(&folder) + "--use1-az4--x-s3"));
+        // It computes digests in Python, one request after the other.
+        settings.push(("read_timeout", "5min".to_owned()));
+        open_plugin("aws_s3_express_ministack", "aws_s3", settings).await
+    })
+}
+
 fn aws_s3_settings(server: &Server, bucket: &str) -> Vec<(&'static str, String)> {
     vec![
         ("endpoint_url", server.endpoint.clone()),
@@ -150,6 +166,7 @@ pub fn waivers(target: &str) -> &'static [Waiver] {
         ("gcs_fake_gcs", FAKE_GCS),
         ("aws_s3_seaweedfs", aws_s3_waivers::SEAWEEDFS),
         ("aws_s3_ministack", aws_s3_waivers::MINISTACK),
+        ("aws_s3_express_ministack", aws_s3_waivers::EXPRESS),
         ("minio_seaweedfs", minio_waivers::SEAWEEDFS),
         ("minio_juicefs", minio_waivers::JUICEFS),
         ("azure_blob_azurite", AZURITE),
@@ -162,7 +179,7 @@ pub fn waivers(target: &str) -> &'static [Waiver] {
 pub fn races(target: &str) -> &'static [Waiver] {
     match target {
         "aws_s3_seaweedfs" => aws_s3_waivers::SEAWEEDFS_RACES,
-        "aws_s3_ministack" => aws_s3_waivers::MINISTACK_RACES,
+        "aws_s3_ministack" | "aws_s3_express_ministack" => aws_s3_waivers::MINISTACK_RACES,
         "minio_juicefs" => minio_waivers::JUICEFS_RACES,
         _ => &[],
     }
@@ -237,9 +254,14 @@ fn served(
     Target::new(name, true, move |folder| async move {
         let server =
             Server::find(server).map_err(|error| Error::new(ErrorKind::Unavailable, format!("{error:#}")))?;
-        let digest = hex::encode(Sha256::digest(folder.as_os_str().as_encoded_bytes()));
-        open_plugin(name, file, configure(&server, &format!("conformance-{}", &digest[..24]))).await
+        open_plugin(name, file, configure(&server, &bucket_of(&folder))).await
     })
+}
+
+/// The name of a bucket that is the folder's own.
+fn bucket_of(folder: &Path) -> String {
+    let digest = hex::encode(Sha256::digest(folder.as_os_str().as_encoded_bytes()));
+    format!("conformance-{}", &digest[..24])
 }
 
 /// A plugin that the build made, opened with the values that `configure` gives.

@@ -70,6 +70,7 @@ fn targets() -> Vec<Target> {
         target::azure_blob_azurite(),
         target::aws_s3_seaweedfs(),
         target::aws_s3_ministack(),
+        target::aws_s3_express_ministack(),
     ]
 }
 

@@ -60,7 +60,9 @@ impl Backend for S3Backend {
     }
 
     async fn save(&self, key: &ObjectKey, body: ByteStream, options: SaveOptions) -> Result<SaveResult> {
-        write::save(&self.store, key, body, options).await
+        let saved = write::save(&self.store, key, body, options).await;
+        self.store.walks.written(key);
+        saved
     }
 
     async fn retrieve(&self, key: &ObjectKey, options: RetrieveOptions) -> Result<Retrieved> {
@@ -68,11 +70,17 @@ impl Backend for S3Backend {
     }
 
     async fn delete(&self, key: &ObjectKey, options: DeleteOptions) -> Result<DeleteResult> {
-        delete::delete(&self.store, key, options).await
+        let deleted = delete::delete(&self.store, key, options).await?;
+        self.store.walks.deleted(key);
+        Ok(deleted)
     }
 
     async fn delete_many(&self, keys: Vec<ObjectKey>) -> Result<Vec<Result<DeleteResult>>> {
-        delete::delete_many(&self.store, keys).await
+        let named = keys.clone();
+        let results = delete::delete_many(&self.store, keys).await?;
+        let gone = named.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        gone.for_each(|(key, _)| self.store.walks.deleted(key));
+        Ok(results)
     }
 
     async fn exists(&self, key: &ObjectKey) -> Result<bool> {
@@ -88,7 +96,9 @@ impl Backend for S3Backend {
     }
 
     async fn copy(&self, from: &ObjectKey, to: &ObjectKey, options: CopyOptions) -> Result<SaveResult> {
-        copy::copy(&self.store, from, to, options).await
+        let copied = copy::copy(&self.store, from, to, options).await;
+        self.store.walks.written(to);
+        copied
     }
 
     async fn presign(&self, request: PresignRequest) -> Result<PresignedUrl> {
@@ -117,7 +127,9 @@ impl Backend for S3Backend {
         parts: Vec<Part>,
         options: CompleteOptions,
     ) -> Result<SaveResult> {
-        multipart::complete(&self.store, key, upload, parts, options).await
+        let completed = multipart::complete(&self.store, key, upload, parts, options).await;
+        self.store.walks.written(key);
+        completed
     }
 
     async fn abort_multipart(&self, key: &ObjectKey, upload: &UploadId) -> Result<AbortResult> {

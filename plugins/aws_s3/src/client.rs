@@ -76,6 +76,12 @@ pub(crate) async fn connect(config: &Config) -> Result<Connection> {
     })
 }
 
+/// Signs a request with the keys of the account and not with those of a session: the requests about a directory bucket
+/// itself. The SDK knows that of Amazon's hosts alone.
+pub(crate) fn with_keys_of_the_account() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::Config::builder().disable_s3_express_session_auth(true)
+}
+
 async fn sdk_config(config: &Config, http: SharedHttpClient) -> Result<SdkConfig> {
     let timeouts = TimeoutConfig::builder().connect_timeout(config.connect_timeout).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())

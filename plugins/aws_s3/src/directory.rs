@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use storage_core::{
-    ListOptions, ListPage, ListUploadsOptions, ObjectMeta, Result, Upload, UploadId, UploadPage,
+    ListOptions, ListPage, ListUploadsOptions, ObjectKey, ObjectMeta, Result, Upload, UploadId, UploadPage,
 };
 
 use crate::call::call;
@@ -79,6 +79,26 @@ impl Walks {
         };
         let at = walks.iter().position(is_it)?;
         walks.remove(at).map(|walk| walk.window)
+    }
+
+    /// Takes note of a key that was deleted: it is no longer given.
+    pub(crate) fn deleted(&self, key: &ObjectKey) {
+        let mut walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for walk in walks.iter_mut() {
+            walk.window.entries.remove(key.as_str());
+        }
+    }
+
+    /// Takes note of a key that was written: what was read of its surroundings is read once more.
+    pub(crate) fn written(&self, key: &ObjectKey) {
+        let key = key.as_str();
+        let mut walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        walks.retain(|walk| {
+            let is_before_end =
+                walk.window.entries.last_key_value().is_some_and(|(last, _)| key <= last.as_str());
+            let is_within = !walk.window.is_cut || is_before_end;
+            !(is_within && key > walk.after.as_str() && key.starts_with(&walk.prefix))
+        });
     }
 
     fn remember(&self, walk: Walk) {
@@ -321,5 +341,34 @@ mod tests {
         assert!(walks.resume(1, &ListOptions::default(), "ab").is_none(), "it is of another prefix");
         assert!(walks.resume(1, &options, "ab").is_some_and(|window| window.is_cut));
         assert!(walks.resume(1, &options, "ab").is_none(), "its window is with whoever goes on");
+    }
+
+    #[test]
+    fn what_is_written_meanwhile_is_read_and_what_is_deleted_is_not_given() {
+        let key = |text| ObjectKey::new(text).expect("a legal key");
+        let object = |text| {
+            let meta = ObjectMeta::new(key(text), 1, std::time::SystemTime::UNIX_EPOCH);
+            (text.to_owned(), Entry::Object(Box::new(meta)))
+        };
+        let options = ListOptions { prefix: "a".to_owned(), ..ListOptions::default() };
+        let walks = Walks::default();
+        let remember = |is_cut| {
+            let window = Window { entries: ["ac", "ae"].map(object).into(), is_cut };
+            let (prefix, after) = ("a".to_owned(), "ab".to_owned());
+            walks.remember(Walk { number: 1, prefix, delimited: false, after, window });
+        };
+        let left = || {
+            let window = walks.resume(1, &options, "ab");
+            window.map(|window| window.entries.into_keys().collect::<Vec<_>>())
+        };
+        remember(true);
+        ["ab", "af", "b"].map(|text| walks.written(&key(text)));
+        walks.deleted(&key("ac"));
+        assert_eq!(left(), Some(vec!["ae".to_owned()]));
+        for (is_cut, written) in [(true, "ac"), (true, "ad"), (false, "af")] {
+            remember(is_cut);
+            walks.written(&key(written));
+            assert_eq!(left(), None, "{written}");
+        }
     }
 }

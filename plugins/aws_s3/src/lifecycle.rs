@@ -11,6 +11,7 @@ use aws_sdk_s3::types::{
 use storage_core::{Capabilities, Error, ErrorKind, LifecycleReport, LifecycleRule, Result};
 
 use crate::call::call;
+use crate::client::with_keys_of_the_account;
 use crate::error::invalid;
 use crate::store::Store;
 
@@ -45,13 +46,15 @@ pub(crate) async fn apply(store: &Store, rules: Vec<LifecycleRule>) -> Result<Li
     all.extend(made);
     let bucket = &store.config.bucket;
     if all.is_empty() {
-        let request = store.s3.delete_bucket_lifecycle().bucket(bucket);
+        let request = store.s3.delete_bucket_lifecycle().bucket(bucket).customize();
+        let request = request.config_override(with_keys_of_the_account());
         call(store, "delete the lifecycle rules", 0, request.send()).await?;
     } else {
         let rules =
             BucketLifecycleConfiguration::builder().set_rules(Some(all)).build().map_err(incomplete)?;
         let request =
             store.s3.put_bucket_lifecycle_configuration().bucket(bucket).lifecycle_configuration(rules);
+        let request = request.customize().config_override(with_keys_of_the_account());
         call(store, "set the lifecycle rules", 0, request.send()).await?;
     }
     Ok(LifecycleReport { applied: true, document: None, notes })
@@ -64,6 +67,7 @@ fn is_ours(rule: &Rule) -> bool {
 /// The rules that the bucket has.
 async fn present_rules(store: &Store) -> Result<Vec<Rule>> {
     let request = store.s3.get_bucket_lifecycle_configuration().bucket(&store.config.bucket);
+    let request = request.customize().config_override(with_keys_of_the_account());
     match call(store, "read the lifecycle rules", 0, request.send()).await {
         Ok(answer) => Ok(answer.rules().to_vec()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),

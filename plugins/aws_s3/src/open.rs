@@ -7,7 +7,7 @@ use storage_core::{BackendInfo, Capabilities, Error, ErrorKind, Limits, Result};
 use tokio::runtime::Handle;
 
 use crate::call::call;
-use crate::client::connect;
+use crate::client::{connect, with_keys_of_the_account};
 use crate::config::{Config, MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES};
 use crate::metrics::Metrics;
 use crate::pieces::MAX_OBJECT_BYTES;
@@ -71,7 +71,9 @@ async fn create_bucket(store: &Store) -> Result<()> {
         .create_bucket()
         .bucket(&store.config.bucket)
         .set_create_bucket_configuration(bucket::configuration(&store.config.bucket, store.region()))
-        .set_object_lock_enabled_for_bucket(store.config.object_lock.then_some(true));
+        .set_object_lock_enabled_for_bucket(store.config.object_lock.then_some(true))
+        .customize()
+        .config_override(with_keys_of_the_account());
     match call(store, "create the bucket", 0, request.send()).await {
         Ok(_) => tracing::info!(bucket = store.config.bucket, "the bucket was created"),
         // Another host of the service was faster.

@@ -36,6 +36,8 @@ async fn asked(settings: &[(&'static str, &str)]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_setting_chooses_its_host() {
     let arn = "arn:aws:s3:eu-west-1:123456789012:accesspoint/resumes";
+    let everywhere = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap";
+    let express = "resumes--euc1-az4--x-s3";
     for (settings, host) in [
         (&[][..], "resumes.s3.eu-central-1.amazonaws.com:443"),
         (&[("region", "us-east-1")], "resumes.s3.us-east-1.amazonaws.com:443"),
@@ -52,6 +54,23 @@ async fn each_setting_chooses_its_host() {
         (
             &[("bucket_name", arn), ("dual_stack", "true")],
             "resumes-123456789012.s3-accesspoint.dualstack.eu-west-1.amazonaws.com:443",
+        ),
+        (&[("bucket_name", everywhere)], "mfzwi23gnjvgw.mrap.accesspoint.s3-global.amazonaws.com:443"),
+        (
+            &[("bucket_name", express)],
+            "resumes--euc1-az4--x-s3.s3express-euc1-az4.eu-central-1.amazonaws.com:443",
+        ),
+        (
+            &[("bucket_name", express), ("fips", "true"), ("region", "us-east-1")],
+            "resumes--euc1-az4--x-s3.s3express-fips-euc1-az4.us-east-1.amazonaws.com:443",
+        ),
+        (
+            &[("bucket_name", express), ("dual_stack", "true")],
+            "resumes--euc1-az4--x-s3.s3express-euc1-az4.dualstack.eu-central-1.amazonaws.com:443",
+        ),
+        (
+            &[("bucket_name", "readers--use1-az4--xa-s3"), ("region", "us-east-1")],
+            "readers--use1-az4--xa-s3.s3express-use1-az4.us-east-1.amazonaws.com:443",
         ),
     ] {
         assert_eq!(asked(settings).await, host);

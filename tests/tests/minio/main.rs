@@ -5,6 +5,7 @@
 
 mod credentials;
 mod download;
+mod faults;
 mod lock;
 mod opening;
 mod presigned;

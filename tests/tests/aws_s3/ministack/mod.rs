@@ -3,6 +3,7 @@
 mod accounts;
 mod archive;
 mod bucket;
+mod express;
 mod metrics;
 
 use std::sync::Arc;
