@@ -316,7 +316,7 @@ fn refused(head: &http::request::Parts, query: &Query, body: &Bytes, is_bucket: 
         Some(_) if is_for_account => {
             Some(refusal(403, "AccessDenied", "this is signed with the keys of an account"))
         }
-        None if !is_for_account && !(is_bucket && head.method == Method::HEAD) => {
+        None if !is_for_account && (!is_bucket || head.method != Method::HEAD) => {
             Some(refusal(403, "AccessDenied", "there is no session"))
         }
         Some(other) if other != SESSION_TOKEN => {

@@ -345,8 +345,8 @@ mod tests {
 
     #[test]
     fn what_is_written_meanwhile_is_read_and_what_is_deleted_is_not_given() {
-        let key = |text| ObjectKey::new(text).expect("a legal key");
-        let object = |text| {
+        let key = |text: &str| ObjectKey::new(text).expect("a legal key");
+        let object = |text: &str| {
             let meta = ObjectMeta::new(key(text), 1, std::time::SystemTime::UNIX_EPOCH);
             (text.to_owned(), Entry::Object(Box::new(meta)))
         };
@@ -362,7 +362,7 @@ mod tests {
             window.map(|window| window.entries.into_keys().collect::<Vec<_>>())
         };
         remember(true);
-        ["ab", "af", "b"].map(|text| walks.written(&key(text)));
+        ["ab", "af", "b"].iter().for_each(|text| walks.written(&key(text)));
         walks.deleted(&key("ac"));
         assert_eq!(left(), Some(vec!["ae".to_owned()]));
         for (is_cut, written) in [(true, "ac"), (true, "ad"), (false, "af")] {

@@ -110,7 +110,7 @@ async fn a_copy_is_of_the_source_that_was_looked_at() {
     };
     let pinned = Some(format!("\"{TAG}\""));
     backend.copy(&key("from"), &key("to"), CopyOptions::default()).await.expect("copied");
-    assert_eq!(sources(&amazon), [pinned.clone()]);
+    assert_eq!(sources(&amazon), vec![pinned.clone()]);
     let options = CopyOptions { source_if_match: Some(ETag::new("other")), ..CopyOptions::default() };
     let refused = backend.copy(&key("from"), &key("to"), options).await;
     assert_eq!(kind(refused), ErrorKind::PreconditionFailed);
@@ -129,7 +129,7 @@ async fn a_copy_is_of_the_source_that_was_looked_at() {
     recorder.add(Rule::on(|request| request.method == "POST").answer(200, completed));
     recorder.add(Rule::on(is_copy).answer(200, part));
     backend.set_tier(&key("object"), Tier::Cold, SetTierOptions::default()).await.expect("moved");
-    assert_eq!(sources(&amazon), [pinned.clone(), pinned.clone(), pinned]);
+    assert_eq!(sources(&amazon), vec![pinned; 3]);
     recorder.clear_rules();
     let changed = "<Error><Code>PreconditionFailed</Code><Message>It changed.</Message></Error>";
     let head = Rule::on(|request| request.method == "HEAD").answer(200, "");
