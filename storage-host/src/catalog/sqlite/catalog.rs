@@ -3,19 +3,22 @@
 //! Compiled twice in tests: see [`super::sync`].
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use rusqlite::Connection;
 use storage_core::Result;
 
-use super::error::Fault;
+use super::error::{Answer, Fault};
+use super::lines::Lines;
 use super::open::Schema;
 use super::quota::Need;
 use super::readers::Readers;
-use super::writer::Durability::{Durable, Relaxed};
+use super::writer::Durability::{self, Durable, Relaxed};
 use super::writer::{Limits, Writer};
-use super::{audit, check, commit, delete, error, keys, list, objects, open, quota, read, scrub};
+use super::{audit, check, commit, delete, keys, list, objects, open, quota, read, scrub};
 use crate::catalog::{
     AuditEntry, Catalog, CatalogOptions, DamagedVersion, FileId, FilePage, FileQuery, FileRecord,
     FileVersionId, Garbage, LinkKeyRecord, NewVersion, PlacedVersion, Quota, ReservationId, ServiceKeyRecord,
@@ -39,8 +42,9 @@ pub(super) const SCHEMA: Schema = Schema {
 /// Dropping it without [`Catalog::close`] loses nothing that was taken: it is written in the background.
 #[derive(Debug)]
 pub struct SqliteCatalog {
-    pub(super) writer: Writer,
-    readers: Readers,
+    pub(super) writer: Arc<Writer>,
+    lines: Lines,
+    pub(super) readers: Readers,
     objects: Writer,
     object_readers: Readers,
     default_quota: Quota,
@@ -80,8 +84,10 @@ impl SqliteCatalog {
         if is_new {
             objects::forget_all(&objects).map_err(Fault::into_error)?;
         }
+        let writer = Arc::new(Writer::start(connection, &path, Limits::default())?);
         Ok(Self {
-            writer: Writer::start(connection, &path, Limits::default())?,
+            lines: Lines::start(Arc::clone(&writer))?,
+            writer,
             readers: Readers::new(&path, readers, busy_timeout),
             objects: Writer::start(objects, &objects_path, Limits::default())?,
             object_readers: Readers::new(&objects_path, 1, busy_timeout),
@@ -105,11 +111,22 @@ impl SqliteCatalog {
             lost_audit_lines: counters.lost_changes.load(Ordering::Relaxed),
         }
     }
+
+    /// Makes a change, after the audit lines that were taken before it, and answers once it is committed.
+    async fn change<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        durability: Durability,
+        change: impl FnOnce(&Connection) -> Answer<T> + Send + 'static,
+    ) -> Result<T> {
+        self.lines.hand_over().await?;
+        self.writer.call(name, durability, change).await
+    }
 }
 
 /// Takes back what a process that died had reserved, as far as it has lapsed.
-fn clear_lapsed(connection: &rusqlite::Connection) -> Result<()> {
-    let clear = || -> error::Answer<()> {
+fn clear_lapsed(connection: &Connection) -> Result<()> {
+    let clear = || -> Answer<()> {
         connection.execute_batch("BEGIN IMMEDIATE")?;
         quota::take_back_lapsing(connection, Duration::ZERO)?;
         connection.execute_batch("COMMIT")?;
@@ -131,7 +148,7 @@ impl Catalog for SqliteCatalog {
         let reserve = move |connection: &_| {
             quota::reserve(connection, &user, Need { bytes, files }, lifetime, default_quota)
         };
-        self.writer.call("reserve", Relaxed, reserve).await?
+        self.change("reserve", Relaxed, reserve).await?
     }
 
     async fn grow_reservation(
@@ -142,17 +159,17 @@ impl Catalog for SqliteCatalog {
     ) -> Result<()> {
         let default_quota = self.default_quota;
         let grow = move |connection: &_| quota::grow(connection, reservation, bytes, lifetime, default_quota);
-        self.writer.call("grow_reservation", Relaxed, grow).await?
+        self.change("grow_reservation", Relaxed, grow).await?
     }
 
     async fn release_reservation(&self, reservation: ReservationId) -> Result<()> {
         let release = move |connection: &_| quota::take_back(connection, reservation);
-        self.writer.call("release_reservation", Relaxed, release).await
+        self.change("release_reservation", Relaxed, release).await
     }
 
     async fn release_lapsing_reservations(&self, within: Duration) -> Result<u64> {
         let release = move |connection: &_| quota::take_back_lapsing(connection, within);
-        self.writer.call("release_lapsing_reservations", Relaxed, release).await
+        self.change("release_lapsing_reservations", Relaxed, release).await
     }
 
     async fn begin_object(&self, object: &Garbage) -> Result<()> {
@@ -195,7 +212,7 @@ impl Catalog for SqliteCatalog {
         let default_quota = self.default_quota;
         let object = [objects::object_of(&version.placement)];
         let commit = move |connection: &_| commit::commit_version(connection, version, &audit, default_quota);
-        let record = self.writer.call("commit_version", Durable, commit).await??;
+        let record = self.change("commit_version", Durable, commit).await??;
         // Where this fails, the next look at unfinished objects finds that the object has a version.
         let forget = move |connection: &_| objects::forget(connection, &object);
         if let Err(error) = self.objects.enqueue("commit_version", forget).await {
@@ -206,16 +223,18 @@ impl Catalog for SqliteCatalog {
 
     async fn file(&self, user: &UserId, file: FileId) -> Result<FileRecord> {
         let user = user.clone();
-        self.readers.call("file", move |connection| read::file(connection, &user, file)).await
+        self.readers.call_short("file", move |connection| read::file(connection, &user, file)).await
     }
 
     async fn owner(&self, file: FileId) -> Result<UserId> {
-        self.readers.call("owner", move |connection| read::owner(connection, file)).await
+        self.readers.call_short("owner", move |connection| read::owner(connection, file)).await
     }
 
     async fn version(&self, user: &UserId, file: FileId, version: FileVersionId) -> Result<VersionRecord> {
         let user = user.clone();
-        self.readers.call("version", move |connection| read::version(connection, &user, file, version)).await
+        self.readers
+            .call_short("version", move |connection| read::version(connection, &user, file, version))
+            .await
     }
 
     async fn versions(&self, user: &UserId, file: FileId) -> Result<Vec<VersionRecord>> {
@@ -236,7 +255,7 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Option<Vec<Garbage>>> {
         let user = user.clone();
         let delete = move |connection: &_| delete::delete_file(connection, &user, file, &audit);
-        self.writer.call("delete_file", Durable, delete).await
+        self.change("delete_file", Durable, delete).await
     }
 
     async fn delete_version(
@@ -248,7 +267,7 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Option<Vec<Garbage>>> {
         let user = user.clone();
         let delete = move |connection: &_| delete::delete_version(connection, &user, file, version, &audit);
-        self.writer.call("delete_version", Durable, delete).await
+        self.change("delete_version", Durable, delete).await
     }
 
     async fn garbage(&self, age: Duration, limit: u32) -> Result<Vec<Garbage>> {
@@ -259,29 +278,35 @@ impl Catalog for SqliteCatalog {
         let removed = removed.to_vec();
         // Garbage that is remembered for too long is removed once more, which succeeds.
         let forget = move |connection: &_| delete::forget_garbage(connection, &removed);
-        self.writer.call("forget_garbage", Relaxed, forget).await
+        self.change("forget_garbage", Relaxed, forget).await
     }
 
     async fn usage(&self, user: &UserId) -> Result<Usage> {
         let (user, default_quota) = (user.clone(), self.default_quota);
-        self.readers.call("usage", move |connection| quota::usage(connection, &user, default_quota)).await
+        self.readers
+            .call_short("usage", move |connection| quota::usage(connection, &user, default_quota))
+            .await
     }
 
     async fn set_quota(&self, user: &UserId, quota: Option<Quota>) -> Result<()> {
         let user = user.clone();
         let set = move |connection: &_| quota::set_quota(connection, &user, quota);
-        self.writer.call("set_quota", Durable, set).await
+        self.change("set_quota", Durable, set).await
     }
 
     async fn totals(&self) -> Result<Totals> {
-        self.readers.call("totals", quota::totals).await
+        self.readers.call_short("totals", quota::totals).await
     }
 
     async fn audit(&self, entry: AuditEntry) -> Result<()> {
-        self.writer.enqueue("audit", move |connection| audit::write_line(connection, &entry)).await
+        self.lines.add(entry).await
     }
 
     async fn audit_log(&self, user: Option<&UserId>, limit: u32) -> Result<Vec<AuditEntry>> {
+        if self.lines.are_under_way() {
+            // The writer does one thing after the other: when this is done, they are there.
+            self.change("audit_log", Relaxed, |_| Ok(())).await?;
+        }
         let user = user.cloned();
         let read = move |connection: &_| audit::latest_lines(connection, user.as_ref(), limit);
         self.readers.call("audit_log", read).await
@@ -312,18 +337,18 @@ impl Catalog for SqliteCatalog {
     ) -> Result<()> {
         let (backend, after) = (backend.to_owned(), after.map(str::to_owned));
         let record = move |connection: &_| scrub::record(connection, &backend, after.as_deref(), &damaged);
-        self.writer.call("record_scrub", Durable, record).await
+        self.change("record_scrub", Durable, record).await
     }
 
     async fn adopt_version(&self, version: NewVersion) -> Result<bool> {
         let adopt = move |connection: &_| commit::adopt_version(connection, &version);
-        self.writer.call("adopt_version", Durable, adopt).await
+        self.change("adopt_version", Durable, adopt).await
     }
 
     async fn check_usage(&self, repair: bool) -> Result<Vec<UserId>> {
         let check = move |connection: &_| check::check_usage(connection, repair);
         if repair {
-            return self.writer.call("check_usage", Durable, check).await;
+            return self.change("check_usage", Durable, check).await;
         }
         self.readers.call("check_usage", check).await
     }
@@ -334,12 +359,12 @@ impl Catalog for SqliteCatalog {
 
     async fn add_service_key(&self, key: ServiceKeyRecord) -> Result<()> {
         let add = move |connection: &_| keys::add_service_key(connection, &key);
-        self.writer.call("add_service_key", Durable, add).await
+        self.change("add_service_key", Durable, add).await
     }
 
     async fn service_key(&self, id: &str) -> Result<Option<ServiceKeyRecord>> {
         let id = id.to_owned();
-        self.readers.call("service_key", move |connection| keys::service_key(connection, &id)).await
+        self.readers.call_short("service_key", move |connection| keys::service_key(connection, &id)).await
     }
 
     async fn service_keys(&self) -> Result<Vec<ServiceKeyRecord>> {
@@ -349,7 +374,7 @@ impl Catalog for SqliteCatalog {
     async fn revoke_service_key(&self, id_or_name: &str, at: SystemTime) -> Result<bool> {
         let id_or_name = id_or_name.to_owned();
         let revoke = move |connection: &_| keys::revoke_service_key(connection, &id_or_name, at);
-        self.writer.call("revoke_service_key", Durable, revoke).await
+        self.change("revoke_service_key", Durable, revoke).await
     }
 
     async fn link_keys(&self) -> Result<Vec<LinkKeyRecord>> {
@@ -357,20 +382,21 @@ impl Catalog for SqliteCatalog {
         if !keys.is_empty() {
             return Ok(keys);
         }
-        self.writer.call("link_keys", Durable, keys::link_keys_or_first).await
+        self.change("link_keys", Durable, keys::link_keys_or_first).await
     }
 
     async fn rotate_link_keys(&self, retire_old_at: SystemTime) -> Result<LinkKeyRecord> {
         let rotate = move |connection: &_| keys::rotate_link_keys(connection, retire_old_at);
-        self.writer.call("rotate_link_keys", Durable, rotate).await
+        self.change("rotate_link_keys", Durable, rotate).await
     }
 
     async fn close(&self) -> Result<()> {
         // Readers first: the last connection to close moves the log into the database, and they cannot.
         self.readers.close().await;
         self.object_readers.close().await;
+        let lines = self.lines.close().await;
         let written = self.writer.close().await;
         self.objects.close().await?;
-        written
+        lines.and(written)
     }
 }

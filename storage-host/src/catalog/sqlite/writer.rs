@@ -67,6 +67,15 @@ pub(super) struct Counters {
     last_loss: Mutex<Option<Error>>,
 }
 
+impl Counters {
+    /// Counts changes that nobody waits for and that failed, and tells of them.
+    pub(super) fn lose(&self, name: &'static str, count: u64, error: Error) {
+        self.lost_changes.fetch_add(count, Ordering::Relaxed);
+        tracing::error!(change = name, count, error = %error.report(), "changes of the catalog were lost");
+        *self.last_loss.lock() = Some(error);
+    }
+}
+
 /// The way to the thread. Dropping it lets the thread finish what was taken, in the background.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -122,8 +131,16 @@ impl Writer {
     }
 
     async fn submit(&self, change: Box<dyn Change>) -> Result<()> {
-        let queue = self.queue.read().clone().ok_or_else(closed)?;
-        queue.send(change).await.map_err(|_| stopped())
+        self.queue()?.send(change).await.map_err(|_| stopped())
+    }
+
+    /// Where changes wait for the thread, which takes them in this order.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` once the writer is closed.
+    pub(super) fn queue(&self) -> Result<mpsc::Sender<Box<dyn Change>>> {
+        self.queue.read().clone().ok_or_else(closed)
     }
 
     /// How many changes wait.
@@ -133,7 +150,7 @@ impl Writer {
     }
 
     /// What the writer did so far.
-    pub(super) fn counters(&self) -> &Counters {
+    pub(super) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -159,16 +176,16 @@ impl Writer {
     }
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the catalog is closed")
 }
 
-fn stopped() -> Error {
+pub(super) fn stopped() -> Error {
     Error::new(ErrorKind::Internal, "the thread that writes the catalog has ended: restart the process")
 }
 
 /// A change that waits for its turn.
-trait Change: Send {
+pub(super) trait Change: Send {
     fn name(&self) -> &'static str;
 
     fn durability(&self) -> Durability;
@@ -259,9 +276,7 @@ impl<F: FnOnce(&Connection) -> Answer<()> + Send> Change for Background<F> {
 
     fn answer(self: Box<Self>) {
         if let Some(Err(error)) = self.outcome {
-            self.counters.lost_changes.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(change = self.name, error = %error.report(), "a change of the catalog was lost");
-            *self.counters.last_loss.lock() = Some(error);
+            self.counters.lose(self.name, 1, error);
         }
     }
 }

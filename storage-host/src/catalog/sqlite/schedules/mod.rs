@@ -30,6 +30,9 @@ pub(crate) mod sync;
     reason = "the same text with other primitives; the tests do not call all of it"
 )]
 mod catalog;
+#[path = "../lines.rs"]
+#[allow(clippy::duplicate_mod, reason = "the same text with other primitives")]
+mod lines;
 #[path = "../readers.rs"]
 #[allow(clippy::duplicate_mod, reason = "the same text with other primitives")]
 mod readers;

@@ -9,7 +9,7 @@ use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 
 pub(super) use shuttle::thread;
-pub(super) use tokio::sync::{Semaphore, watch};
+pub(super) use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 thread_local! {
     /// How many tasks of the schedule have not ended.
@@ -86,6 +86,25 @@ impl Instant {
     }
 }
 
+/// Reads that may or may not run where they are asked for.
+#[derive(Debug)]
+pub(super) struct Patience;
+
+impl Patience {
+    pub(super) fn new() -> Self {
+        Self
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        !once_in(2)
+    }
+
+    pub(super) fn try_out<T>(&self, read: impl FnOnce() -> T) -> T {
+        step();
+        read()
+    }
+}
+
 /// A mutual exclusion that nobody leaves by a panic.
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
@@ -127,6 +146,8 @@ pub(super) mod mpsc {
 
     use super::step;
 
+    pub(in super::super) use tokio::sync::mpsc::{Permit, error};
+
     pub(in super::super) fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
         let (sender, receiver) = mpsc::channel(capacity);
         (Sender(sender), Receiver(receiver))
@@ -152,6 +173,25 @@ pub(super) mod mpsc {
             let sent = self.0.send(value).await;
             step();
             sent
+        }
+
+        pub(in super::super) fn try_send(&self, value: T) -> Result<(), error::TrySendError<T>> {
+            step();
+            let sent = self.0.try_send(value);
+            step();
+            sent
+        }
+
+        pub(in super::super) async fn reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
+            step();
+            let place = self.0.reserve().await;
+            step();
+            place
+        }
+
+        pub(in super::super) fn try_reserve(&self) -> Result<Permit<'_, T>, error::TrySendError<()>> {
+            step();
+            self.0.try_reserve()
         }
 
         pub(in super::super) fn max_capacity(&self) -> usize {

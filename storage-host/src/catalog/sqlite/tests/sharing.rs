@@ -165,6 +165,82 @@ async fn a_full_queue_holds_back_whoever_comes_then() {
 }
 
 #[tokio::test]
+async fn audit_lines_share_a_change_and_the_log_shows_all_that_were_taken() {
+    let catalog = fixture();
+    let before = catalog.stats();
+    let stall = stall(&catalog.writer).await;
+    for number in 0..500 {
+        catalog.audit(audit("anna", &format!("retrieve-{number}"))).await.expect("taken");
+    }
+    // In the queue before they are asked for, so that what is looked at is not yet written.
+    let (log, ()) = tokio::join!(catalog.audit_log(None, 1_000), async { drop(stall) });
+    let actions = log.expect("the log").into_iter().rev().map(|line| line.action);
+    assert!(actions.eq((0..500).map(|number| format!("retrieve-{number}"))));
+    // The stall, the question, and the lines: in a change for those of some moments each.
+    let changes = catalog.stats().changes - before.changes;
+    assert!(changes < 250, "{changes} changes for 500 lines");
+}
+
+#[tokio::test]
+async fn an_audit_line_is_written_although_nothing_else_happens() {
+    let catalog = fixture();
+    let before = catalog.stats().changes;
+    catalog.audit(audit("anna", "retrieve")).await.expect("taken");
+    while catalog.stats().changes == before {
+        tokio::task::yield_now().await;
+    }
+    let lines = catalog.look().query_row("SELECT count(*) FROM audit", [], |row| row.get::<_, u32>(0));
+    assert_eq!(lines.expect("a count"), 1);
+}
+
+#[tokio::test]
+async fn an_audit_line_is_written_before_a_change_that_was_asked_for_after_it() {
+    let catalog = fixture();
+    for number in 0..50 {
+        catalog.audit(audit("anna", &format!("retrieve-{number}"))).await.expect("taken");
+        catalog.set_quota(&user("anna"), None).await.expect("set");
+        let lines = catalog.look().query_row("SELECT count(*) FROM audit", [], |row| row.get::<_, u32>(0));
+        assert_eq!(lines.expect("a count"), number + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_catalog_writes_the_audit_lines_that_it_took() {
+    let Fixture { folder, catalog } = fixture();
+    for _ in 0..100 {
+        catalog.audit(audit("anna", "retrieve")).await.expect("taken");
+    }
+    drop(catalog);
+    let reopened = reopen(&folder);
+    while reopened.audit_log(None, 1_000).await.expect("the log").len() < 100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_short_read_runs_where_it_is_asked_for_unless_reads_take_long() {
+    let catalog = fixture();
+    let readers = &catalog.readers;
+    let here = std::thread::current().id();
+    let thread = |_: &Connection| Ok(std::thread::current().id());
+    assert_ne!(readers.call_short("first", thread).await.expect("read"), here, "it opens a connection");
+    let mut threads = Vec::new();
+    // A machine that is busy may make one of them seem to take long.
+    while !threads.contains(&here) {
+        threads.push(readers.call_short("next", thread).await.expect("read"));
+    }
+    let waits = |_: &Connection| {
+        let started = std::time::Instant::now();
+        while started.elapsed() < Duration::from_millis(200) {
+            std::hint::spin_loop();
+        }
+        Ok(std::thread::current().id())
+    };
+    while readers.call_short("waits", waits).await.expect("read") != here {}
+    assert_ne!(readers.call_short("next", thread).await.expect("read"), here);
+}
+
+#[tokio::test]
 async fn closing_writes_what_was_taken_and_then_takes_nothing() {
     let catalog = fixture();
     let stall = stall(&catalog.writer).await;
