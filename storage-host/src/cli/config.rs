@@ -1,16 +1,14 @@
 //! `storage config show | check`.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde_json::json;
-use storage_core::ConfigSchema;
 
 use super::context::Context;
 use super::table::table;
 use crate::config::Setting;
-use crate::manager::StorageManager;
+use crate::manager::{StorageManager, load_plugins};
 use crate::plugin::BackendRegistry;
 
 /// Looks at the configuration.
@@ -38,8 +36,14 @@ impl Config {
 
 fn show(context: &Context, registry: &mut BackendRegistry, filter: &str) -> anyhow::Result<ExitCode> {
     // A plugin that cannot be loaded is no reason to show nothing: its backends are shown as far as they are known.
-    let schemas = schemas(context, registry, |problem| context.output.remark(&format!("warning: {problem}")));
-    let settings = context.loaded.describe(&borrowed(&schemas));
+    let mut faults = Vec::new();
+    let modules = load_plugins(&context.loaded, registry, &mut faults);
+    for fault in &faults {
+        context.output.remark(&format!("warning: {}", fault.to_error()));
+    }
+    let schemas: Vec<_> = modules.iter().map(|(name, module)| (name.as_str(), module.schema())).collect();
+    let schemas: Vec<_> = schemas.iter().map(|(name, schema)| (*name, schema)).collect();
+    let settings = context.loaded.describe(&schemas);
     let filter = filter.to_lowercase();
     let matches = |setting: &&Setting| {
         let variable = setting.variable.as_deref().unwrap_or_default().to_lowercase();
@@ -58,29 +62,4 @@ fn show(context: &Context, registry: &mut BackendRegistry, filter: &str) -> anyh
 fn check(context: &Context, registry: &mut BackendRegistry) -> anyhow::Result<ExitCode> {
     StorageManager::check(&context.loaded, registry).map_err(storage_core::Error::from)?;
     context.output.answer(&json!({ "ok": true }), || "the configuration is in order".to_owned())
-}
-
-/// The schemas of the plugins that the configuration names, by backend type.
-fn schemas(
-    context: &Context,
-    registry: &mut BackendRegistry,
-    mut report: impl FnMut(storage_core::Error),
-) -> BTreeMap<String, ConfigSchema> {
-    let mut schemas = BTreeMap::new();
-    for backend in context.loaded.config.backends.values() {
-        if schemas.contains_key(&backend.backend_type) {
-            continue;
-        }
-        match registry.load(&backend.backend_type) {
-            Ok(plugin) => {
-                schemas.insert(backend.backend_type.clone(), plugin.schema());
-            }
-            Err(diagnosis) => report(diagnosis.to_error()),
-        }
-    }
-    schemas
-}
-
-fn borrowed(schemas: &BTreeMap<String, ConfigSchema>) -> Vec<(&str, &ConfigSchema)> {
-    schemas.iter().map(|(backend_type, schema)| (backend_type.as_str(), schema)).collect()
 }

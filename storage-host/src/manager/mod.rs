@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 pub use change::Reloaded;
+pub(crate) use opening::load_plugins;
 pub use probe::Probe;
 
 use change::Workshop;

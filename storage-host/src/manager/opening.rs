@@ -41,7 +41,7 @@ pub(super) async fn prepare(
 }
 
 /// Loads the plugin of each backend type that the configuration names.
-pub(super) fn load_plugins(
+pub(crate) fn load_plugins(
     loaded: &Loaded,
     registry: &mut BackendRegistry,
     faults: &mut Vec<Diagnosis>,

@@ -71,15 +71,13 @@ pub(crate) fn s3_sdk(endpoint: &str) -> Store {
 ///
 /// It refuses its settings.
 pub(crate) fn s3_opendal(endpoint: &str) -> Result<Store> {
-    // It registers one by itself only together with its own choice of TLS. The first one stays.
-    opendal_http_transport_reqwest::install_default();
     let service = services::S3::default()
         .endpoint(endpoint)
         .region(REGION)
         .bucket(BUCKET)
         .access_key_id(ACCESS_KEY)
         .secret_access_key(SECRET_KEY);
-    Ok(Store::OpenDal(Operator::new(service)?))
+    opendal(service, true)
 }
 
 /// object_store's S3.
@@ -156,12 +154,12 @@ pub(crate) async fn azure(environment: &Environment, server: &Server) -> Result<
     Ok([ours, Store::Arrow(Arc::new(store))])
 }
 
-/// The plugin for Google's and object_store's, on a server that speaks it and asks for no credentials.
+/// The plugin for Google's, opendal's and object_store's, on a server that speaks it and asks for no credentials.
 ///
 /// # Errors
 ///
-/// The plugin was not built or does not open; object_store refuses its settings.
-pub(crate) async fn gcs(environment: &Environment, server: &Server) -> Result<[Store; 2]> {
+/// The plugin was not built or does not open; one of the others refuses its settings.
+pub(crate) async fn gcs(environment: &Environment, server: &Server) -> Result<[Store; 3]> {
     let settings = [
         ("endpoint_url", server.endpoint.as_str()),
         ("auth", "none"),
@@ -170,6 +168,9 @@ pub(crate) async fn gcs(environment: &Environment, server: &Server) -> Result<[S
         ("create_bucket", "true"),
     ];
     let ours = Store::Ours(plugins::open(environment, "gcs", &settings).await?);
+    let service = services::Gcs::default().endpoint(&server.endpoint).bucket(BUCKET).skip_signature();
+    // Its parts are uploaded with requests of the XML API, which the emulator does not know.
+    let opendal = opendal(service, false)?;
     let account = serde_json::json!({
         "gcs_base_url": server.endpoint, "disable_oauth": true,
         "client_email": "", "private_key": "", "private_key_id": "",
@@ -179,7 +180,13 @@ pub(crate) async fn gcs(environment: &Environment, server: &Server) -> Result<[S
         .with_bucket_name(BUCKET)
         .with_client_options(plain_http())
         .build()?;
-    Ok([ours, Store::Arrow(Arc::new(store))])
+    Ok([ours, opendal, Store::Arrow(Arc::new(store))])
+}
+
+fn opendal(service: impl opendal::Builder, in_parts: bool) -> Result<Store> {
+    // It registers one by itself only together with its own choice of TLS. The first one stays.
+    opendal_http_transport_reqwest::install_default();
+    Ok(Store::OpenDal { operator: Operator::new(service)?, in_parts })
 }
 
 fn plain_http() -> ClientOptions {

@@ -28,7 +28,11 @@ pub(crate) enum Store {
         client: aws_sdk_s3::Client,
         bucket: String,
     },
-    OpenDal(Operator),
+    OpenDal {
+        operator: Operator,
+        /// Whether the server knows the requests with which it uploads in parts.
+        in_parts: bool,
+    },
     /// object_store, which is Arrow's.
     Arrow(Arc<dyn ObjectStore>),
 }
@@ -48,7 +52,7 @@ impl Store {
                 let body = SdkStream::from(content);
                 client.put_object().bucket(bucket).key(name).body(body).send().await?;
             }
-            Self::OpenDal(operator) => {
+            Self::OpenDal { operator, .. } => {
                 operator.write(name, content).await?;
             }
             Self::Arrow(store) => {
@@ -73,8 +77,10 @@ impl Store {
                 backend.save(&ObjectKey::new(name)?, body, SaveOptions::default()).await?;
             }
             // In one piece, which has to be in memory whole.
-            Self::Sdk { .. } => self.put(name, content.clone()).await?,
-            Self::OpenDal(operator) => {
+            Self::Sdk { .. } | Self::OpenDal { in_parts: false, .. } => {
+                self.put(name, content.clone()).await?
+            }
+            Self::OpenDal { operator, in_parts: true } => {
                 let writer = operator.writer_with(name).chunk(PART_BYTES).concurrent(PARTS_AT_ONCE);
                 let mut writer = writer.await?;
                 for chunk in chunks(content, CHUNK_BYTES) {
@@ -114,12 +120,12 @@ impl Store {
                 }
                 read
             }
-            Self::OpenDal(operator) if bytes > PART_BYTES => {
+            Self::OpenDal { operator, .. } if bytes > PART_BYTES => {
                 let reader = operator.reader_with(name).chunk(PART_BYTES).concurrent(PARTS_AT_ONCE).await?;
                 let body = reader.into_bytes_stream(0..bytes as u64).await?;
                 length(body.map_ok(|chunk| chunk.len())).await?
             }
-            Self::OpenDal(operator) => operator.read(name).await?.len(),
+            Self::OpenDal { operator, .. } => operator.read(name).await?.len(),
             Self::Arrow(store) => {
                 let body = store.get(&StorePath::from(name)).await?.into_stream();
                 length(body.map_ok(|chunk| chunk.len())).await?

@@ -63,6 +63,8 @@ fn installed(package: &Package, folder: &Path) -> Result<PathBuf> {
     let lock = File::create(folder.join(format!("{}.lock", package.folder_name())))?;
     lock.lock().context("waiting for another install")?;
     once(&home, || {
+        let installer = package.installer();
+        on_path(installer).with_context(|| format!("there is no {installer} to install {package} with"))?;
         eprintln!("installing {package} …");
         package.install(&home)?;
         package.program_in(&home).map(drop)
@@ -98,10 +100,19 @@ impl Package {
         }
     }
 
+    /// The program that installs it.
+    fn installer(&self) -> &'static str {
+        match self {
+            Self::Pip { .. } => "python3",
+            Self::Npm { .. } => "npm",
+            Self::Go { .. } => "go",
+        }
+    }
+
     fn install(&self, home: &Path) -> Result<()> {
         match *self {
             Self::Pip { name, version, .. } => {
-                let mut venv = Command::new("python3");
+                let mut venv = Command::new(self.installer());
                 venv.args(["-m", "venv"]).arg(home);
                 succeed(venv)?;
                 let mut pip = Command::new(home.join("bin").join("pip"));
@@ -111,7 +122,7 @@ impl Package {
                 succeed(pip)
             }
             Self::Npm { name, version, .. } => {
-                let mut npm = Command::new("npm");
+                let mut npm = Command::new(self.installer());
                 // Without a prefix it would look for a project in the folders above.
                 npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"])
                     .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000"])
@@ -122,7 +133,7 @@ impl Package {
                 succeed(npm)
             }
             Self::Go { module, version, .. } => {
-                let mut go = Command::new("go");
+                let mut go = Command::new(self.installer());
                 go.arg("install").arg(format!("{module}@{version}")).env("GOBIN", home).current_dir(home);
                 succeed(go)
             }

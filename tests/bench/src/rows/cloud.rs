@@ -26,12 +26,28 @@ const SMALL_BYTES: usize = 4 * 1024;
 /// So many small objects are read, again and again.
 const SMALL_OBJECTS: u64 = 256;
 
-/// Who competes, the plugin first, and how good that must be against each of the others.
+/// Who competes.
 struct Field {
     backend_type: &'static str,
-    stores: Vec<(&'static str, Store)>,
-    floors: &'static [f64],
+    /// The plugin.
+    ours: Store,
+    theirs: Vec<Peer>,
     large_mib: usize,
+}
+
+/// Another library, and how good the plugin must be against it.
+struct Peer {
+    name: &'static str,
+    store: Store,
+    floor: f64,
+    /// Whether the server knows the requests with which it writes.
+    writes: bool,
+}
+
+impl Peer {
+    fn new(name: &'static str, store: Store, floor: f64) -> Self {
+        Self { name, store, floor, writes: true }
+    }
 }
 
 pub(crate) async fn minio(environment: &Environment) -> Result<Vec<Row>> {
@@ -48,33 +64,34 @@ async fn s3(environment: &Environment, backend_type: &'static str) -> Result<Vec
     let folder = environment.scratch()?;
     let weed = Weed::start(environment, folder.path()).await?;
     let endpoint = weed.endpoint();
-    let stores = vec![
-        (backend_type, clients::s3_plugin(environment, backend_type, &endpoint).await?),
-        ("aws-sdk-s3", clients::s3_sdk(&endpoint)),
-        ("opendal", clients::s3_opendal(&endpoint)?),
-        ("object_store", clients::s3_object_store(&endpoint)?),
-    ];
-    measure(environment, &Field { backend_type, stores, floors: &[0.95, 1.0, 1.0], large_mib: 256 }).await
+    let field = Field {
+        backend_type,
+        ours: clients::s3_plugin(environment, backend_type, &endpoint).await?,
+        theirs: vec![
+            Peer::new("aws-sdk-s3", clients::s3_sdk(&endpoint), 0.95),
+            Peer::new("opendal", clients::s3_opendal(&endpoint)?, 1.0),
+            Peer::new("object_store", clients::s3_object_store(&endpoint)?, 1.0),
+        ],
+        large_mib: 256,
+    };
+    measure(environment, &field).await
 }
 
 pub(crate) async fn azure(environment: &Environment) -> Result<Vec<Row>> {
     let [ours, theirs] = clients::azure(environment, &Server::find(environment, "azurite")?).await?;
-    two(environment, "azure_blob", ours, theirs).await
+    let theirs = vec![Peer::new("object_store", theirs, 1.0)];
+    measure(environment, &Field { backend_type: "azure_blob", ours, theirs, large_mib: 64 }).await
 }
 
 pub(crate) async fn gcs(environment: &Environment) -> Result<Vec<Row>> {
-    let [ours, theirs] = clients::gcs(environment, &Server::find(environment, "fake_gcs")?).await?;
-    two(environment, "gcs", ours, theirs).await
-}
-
-async fn two(
-    environment: &Environment,
-    backend_type: &'static str,
-    ours: Store,
-    theirs: Store,
-) -> Result<Vec<Row>> {
-    let stores = vec![(backend_type, ours), ("object_store", theirs)];
-    measure(environment, &Field { backend_type, stores, floors: &[1.0], large_mib: 64 }).await
+    let [ours, opendal, object_store] =
+        clients::gcs(environment, &Server::find(environment, "fake_gcs")?).await?;
+    let theirs = vec![
+        Peer::new("opendal", opendal, 1.0),
+        // It writes with requests of the XML API, which the emulator does not know.
+        Peer { writes: false, ..Peer::new("object_store", object_store, 1.0) },
+    ];
+    measure(environment, &Field { backend_type: "gcs", ours, theirs, large_mib: 64 }).await
 }
 
 async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
@@ -85,7 +102,7 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
     let name = format!("{backend_type}-put-4k");
     if environment.wants(&name) {
         let numbers = &Arc::new(AtomicU64::new(0));
-        let contest = contest(&name, "put of 4 KiB, 16 at once", Unit::CallsPerSecond, field, |store| {
+        let contest = writing(&name, "put of 4 KiB, 16 at once", Unit::CallsPerSecond, field, |store| {
             let (store, small) = (store.clone(), small.clone());
             rate(CALLERS, environment.round_time, numbers, move |number| {
                 let (store, small) = (store.clone(), small.clone());
@@ -96,12 +113,11 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
     }
     let name = format!("{backend_type}-get-4k");
     if environment.wants(&name) {
-        let (_, store) = &field.stores[0];
         for number in 0..SMALL_OBJECTS {
-            store.put(&small_name(number), small.clone()).await?;
+            field.ours.put(&small_name(number), small.clone()).await?;
         }
         let numbers = &Arc::new(AtomicU64::new(0));
-        let contest = contest(&name, "get of 4 KiB, 16 at once", Unit::CallsPerSecond, field, |store| {
+        let contest = reading(&name, "get of 4 KiB, 16 at once", Unit::CallsPerSecond, field, |store| {
             let store = store.clone();
             rate(CALLERS, environment.round_time, numbers, move |number| {
                 let store = store.clone();
@@ -114,16 +130,16 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
     let name = format!("{backend_type}-put-{large_mib}m");
     if environment.wants(&name) {
         let work = format!("put of {large_mib} MiB, which arrives in chunks");
-        let contest = contest(&name, &work, Unit::BytesPerSecond, field, |store| {
+        let contest = writing(&name, &work, Unit::BytesPerSecond, field, |store| {
             throughput(bytes, store.put_large("large.bin", &large))
         });
         rows.push(contest.run(environment.long_rounds()).await?);
     }
     let name = format!("{backend_type}-get-{large_mib}m");
     if environment.wants(&name) {
-        field.stores[0].1.put_large("large.bin", &large).await?;
+        field.ours.put_large("large.bin", &large).await?;
         let work = format!("get of {large_mib} MiB");
-        let contest = contest(&name, &work, Unit::BytesPerSecond, field, |store| {
+        let contest = reading(&name, &work, Unit::BytesPerSecond, field, |store| {
             throughput(bytes, store.get("large.bin", large.len()))
         });
         rows.push(contest.run(environment.long_rounds()).await?);
@@ -131,7 +147,8 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-fn contest<'a, F>(
+/// A contest of all that can write on this server.
+fn writing<'a, F>(
     name: &str,
     work: &str,
     unit: Unit,
@@ -141,15 +158,38 @@ fn contest<'a, F>(
 where
     F: Future<Output = Result<f64>> + 'a,
 {
-    let mut contest = Contest::new(name, work, unit);
-    for (contender, store) in &field.stores {
-        let round = round.clone();
-        contest = contest.contender(contender, move || round(store));
-    }
-    for ((contender, _), floor) in field.stores.iter().skip(1).zip(field.floors) {
-        contest = contest.at_least(*floor, contender);
-    }
-    contest
+    contest(Contest::new(name, work, unit), field, field.theirs.iter().filter(|peer| peer.writes), round)
+}
+
+/// A contest of all.
+fn reading<'a, F>(
+    name: &str,
+    work: &str,
+    unit: Unit,
+    field: &'a Field,
+    round: impl Fn(&'a Store) -> F + Clone + 'a,
+) -> Contest<'a>
+where
+    F: Future<Output = Result<f64>> + 'a,
+{
+    contest(Contest::new(name, work, unit), field, field.theirs.iter(), round)
+}
+
+fn contest<'a, F>(
+    contest: Contest<'a>,
+    field: &'a Field,
+    peers: impl Iterator<Item = &'a Peer>,
+    round: impl Fn(&'a Store) -> F + Clone + 'a,
+) -> Contest<'a>
+where
+    F: Future<Output = Result<f64>> + 'a,
+{
+    let ours = round.clone();
+    let contest = contest.contender(field.backend_type, move || ours(&field.ours));
+    peers.fold(contest, |contest, peer| {
+        let theirs = round.clone();
+        contest.contender(peer.name, move || theirs(&peer.store)).at_least(peer.floor, peer.name)
+    })
 }
 
 fn small_name(number: u64) -> String {
