@@ -9,7 +9,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::json;
 use storage_core::memory::MemoryBackend;
 use storage_core::{Backend, ConfigValues, Error, ErrorKind};
@@ -304,6 +306,27 @@ async fn a_backend_is_closed_once_the_last_call_on_it_has_ended() {
     assert_eq!(faults.calls("close"), 0, "somebody still has it");
     drop(under_way);
     faults.stalled().await;
+}
+
+#[tokio::test]
+async fn at_the_end_a_backend_is_closed_though_somebody_has_it_and_the_end_waits_for_it() {
+    let faults = Faults::around(Arc::new(MemoryBackend::new("b")));
+    let backends: [(String, Arc<dyn Backend>); 2] =
+        [("a".to_owned(), Arc::new(MemoryBackend::new("a"))), ("b".to_owned(), faults.clone())];
+    let manager = StorageManager::from_backends("a", backends).expect("a is there");
+    let _under_way = manager.backend("b").expect("open");
+    faults.next("close", [Fault::Stall]);
+    manager.close_backend("b").await.expect("it is not the primary one");
+    let mut closing = std::pin::pin!(manager.close());
+    let stalled = tokio::time::timeout(Duration::from_secs(30), faults.stalled());
+    tokio::select! {
+        _ = &mut closing => panic!("b has not closed"),
+        stalled = stalled => stalled.expect("b is closed although it is in use"),
+    }
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert!((&mut closing).now_or_never().is_none(), "b has not closed");
+    }
 }
 
 #[tokio::test]

@@ -45,6 +45,14 @@ fn a_full_disk_refuses_saves_keeps_what_it_has_and_leaves_nothing_half_done() {
 }
 
 #[test]
+fn what_is_longer_than_there_is_room_for_is_refused_early_where_it_says_so_and_never_kept_in_part() {
+    let found = on_a_small_disk("too_long");
+    assert_eq!((&found["told"], &found["untold"]), (&json!("no_space"), &json!("no_space")), "{found}");
+    assert!(found["taken_of_told_bytes"].as_u64().is_some_and(|taken| taken < 3 << 20), "{found}");
+    assert_eq!((&found["exists"], &found["left_in_staging"]), (&json!(false), &json!(0)), "{found}");
+}
+
+#[test]
 fn a_read_only_disk_refuses_changes_and_can_still_be_opened_and_read() {
     let found = on_a_small_disk("read_only");
     let expected = json!({

@@ -228,3 +228,36 @@ where
         self.tracker.spawn(async move { stop.run_until_cancelled_owned(future).await });
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::TcpStream;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    use super::*;
+
+    /// More than usually may wait.
+    const BURST: u64 = 1_100;
+
+    #[tokio::test]
+    async fn a_burst_of_a_thousand_clients_waits_and_none_is_turned_away() {
+        // How many files a process may open and how many clients may wait, the system decides in the end.
+        let limit = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("more files");
+        let files = limit.maximum.unwrap_or(u64::MAX);
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a setting of Linux");
+        let allowed: u64 = allowed.trim().parse().expect("a number");
+        let clients = BURST.min(allowed).min(files - 100);
+
+        let listener = listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("it listens");
+        let address = listener.local_addr().expect("an address");
+        // Nobody accepts. Who finds no place hears nothing, and tries again after a second.
+        let connect = |client| {
+            TcpStream::connect_timeout(&address, Duration::from_millis(900))
+                .unwrap_or_else(|error| panic!("client {client} of {clients}: {error}"))
+        };
+        let waiting: Vec<_> = (0..clients).map(connect).collect();
+        assert_eq!(waiting.len() as u64, clients);
+    }
+}

@@ -7,10 +7,11 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context as _, ensure};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use storage_core::{
     Backend, ByteStream, ConfigValues, DeleteOptions, Error, ListOptions, ObjectKey, OpenRequest,
@@ -28,6 +29,7 @@ async fn main() -> anyhow::Result<()> {
     let scenario = arguments.next().context("the scenario is missing")?;
     let found = match scenario.as_str() {
         "full" => full(&plugin, &folder).await?,
+        "too_long" => too_long(&plugin, &folder).await?,
         "read_only" => read_only(&plugin, &folder).await?,
         "open" => json!({ "open": outcome(open(&plugin, &folder).await) }),
         other => anyhow::bail!("there is no scenario {other}"),
@@ -78,6 +80,42 @@ async fn full(plugin: &str, folder: &str) -> anyhow::Result<Value> {
         "left_in_staging": files_below(&Path::new(folder).join("staging"))?,
         "read_bytes": whole,
         "after_a_delete": outcome(again),
+    }))
+}
+
+/// Sends more than there is room for: with its length told, and without, where some room is freed when the last byte was
+/// taken, enough for all that a save writes after its content.
+async fn too_long(plugin: &str, folder: &str) -> anyhow::Result<Value> {
+    const OBJECTS: usize = 64;
+    let backend = open(plugin, folder).await?;
+    let ballast = Path::new(folder).join("ballast");
+    std::fs::write(&ballast, vec![7; OBJECT_BYTES])?;
+    let taken_bytes = Arc::new(AtomicUsize::new(0));
+    let body = |length_bytes: Option<usize>| {
+        let (taken_bytes, ballast) = (Arc::clone(&taken_bytes), ballast.clone());
+        let content = Bytes::from(vec![7; OBJECT_BYTES]);
+        let chunks = stream::iter(0..=OBJECTS).filter_map(move |number| {
+            std::future::ready(if number < OBJECTS {
+                taken_bytes.fetch_add(OBJECT_BYTES, Ordering::Relaxed);
+                Some(Ok(content.clone()))
+            } else {
+                std::fs::remove_file(&ballast).err().map(|error| {
+                    Err(Error::new(storage_core::ErrorKind::Internal, "no ballast").with_source(error))
+                })
+            })
+        });
+        ByteStream::from_stream(chunks, length_bytes.map(|length| length as u64))
+    };
+    let key = ObjectKey::new("long")?;
+    let told = backend.save(&key, body(Some(OBJECTS * OBJECT_BYTES)), SaveOptions::default()).await;
+    let taken_of_told_bytes = taken_bytes.load(Ordering::Relaxed);
+    let untold = backend.save(&key, body(None), SaveOptions::default()).await;
+    Ok(json!({
+        "told": outcome(told),
+        "taken_of_told_bytes": taken_of_told_bytes,
+        "untold": outcome(untold),
+        "exists": backend.exists(&key).await?,
+        "left_in_staging": files_below(&Path::new(folder).join("staging"))?,
     }))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::sandbox::Sandbox;
 
@@ -16,7 +17,9 @@ fn what_is_damaged_is_listed_ends_with_code_8_and_is_in_the_audit_log() {
     let sandbox = Sandbox::new();
     let id = sandbox.put("ada", "a.txt", b"what was saved");
     sandbox.put("ada", "b.txt", b"another file");
-    let run = sandbox.storage(&["scrub", "--rate", "50MiB/s"]).succeeded();
+    let begun = Instant::now();
+    let run = sandbox.storage(&["scrub", "--rate", "100B/s"]).succeeded();
+    assert!(begun.elapsed() >= Duration::from_millis(260), "26 bytes in {:?}", begun.elapsed());
     assert_eq!(run.text(), "local: 2 versions read, 26 B\neverything is what was saved\n");
 
     let holds = |path: &PathBuf| fs::read(path).is_ok_and(|bytes| bytes == b"what was saved");

@@ -1,7 +1,9 @@
 //! Bytes that rot: a scrub finds every one of them and nothing else, goes on where it was broken off, and tells it in the
 //! audit log and as an event. No read ever gives them out as the file.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use storage_core::{ErrorKind, Retry};
 use storage_host::catalog::{Quota, UserId};
@@ -113,6 +115,20 @@ async fn a_scrub_that_is_broken_off_goes_on_where_it_was_and_reads_everything_on
         let anew = rig.service.scrub(ScrubOptions::default()).await.expect("read");
         assert_eq!((&anew.backends[BACKEND].resumed_after, anew.backends[BACKEND].versions), (&None, 12));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrub_reads_no_faster_than_it_was_told() {
+    let rig = Rig::memory();
+    let ann = user("ann");
+    for seed in 0..3 {
+        saved(&rig, &ann, Content::new(seed, 100_000)).await;
+    }
+    let options = ScrubOptions { bytes_per_second: NonZeroU64::new(500_000), ..ScrubOptions::default() };
+    let begun = Instant::now();
+    let report = rig.service.scrub(options).await.expect("read");
+    assert_eq!(report.backends[BACKEND].bytes, 300_000);
+    assert!(begun.elapsed() >= Duration::from_millis(600), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -201,3 +201,40 @@ async fn a_token_without_a_key_id_is_verified_only_where_there_is_one_key() {
     assert!(keys.find(Some("second"), Algorithm::RS256).await.is_ok());
     assert!(keys.find(None, Algorithm::RS256).await.is_err());
 }
+
+/// What is logged while this runs.
+fn logged(work: impl FnOnce()) -> String {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<parking_lot::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, work);
+    String::from_utf8(lines.0.lock().clone()).expect("text")
+}
+
+#[test]
+fn keys_that_cross_a_network_in_clear_text_are_warned_of_and_no_others() {
+    let warning = |url| logged(|| drop(KeySet::new(url).expect("a legal URL")));
+    let told = warning("http://issuer.example/keys");
+    assert!(told.contains("WARN") && told.contains("in clear text from another machine"), "{told}");
+    for url in [
+        "https://issuer.example/keys",
+        "http://localhost:8080/keys",
+        "http://127.0.0.1/keys",
+        "http://[::1]:8080/keys",
+    ] {
+        assert_eq!(warning(url), "", "{url}");
+    }
+}
