@@ -41,6 +41,7 @@ mod readers;
 mod writer;
 
 mod commits;
+mod log;
 
 pub(crate) use catalog::SqliteCatalog;
 

@@ -8,7 +8,6 @@ use shuttle::future::JoinHandle;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 
-pub(super) use shuttle::thread;
 pub(super) use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 thread_local! {
@@ -133,6 +132,18 @@ impl<T> RwLock<T> {
 
     pub(super) fn write(&self) -> shuttle::sync::RwLockWriteGuard<'_, T> {
         self.0.write().expect("no holder panicked")
+    }
+}
+
+pub(super) mod thread {
+    //! Threads, whose waits are over at any time.
+
+    use std::time::Duration;
+
+    pub(in super::super) use shuttle::thread::Builder;
+
+    pub(in super::super) fn park_timeout(_: Duration) {
+        shuttle::thread::yield_now();
     }
 }
 

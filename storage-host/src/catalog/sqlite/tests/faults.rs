@@ -58,23 +58,19 @@ async fn a_full_disk_fails_what_does_not_fit_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_database_that_turns_read_only_refuses_changes_is_read_on_and_takes_them_again() {
+async fn a_database_that_turns_read_only_refuses_changes_is_read_on_and_loses_nothing() {
     let catalog = fixture();
     let (first, second) = (new_file("anna", "a", 1), new_file("anna", "b", 1));
     catalog.save(&first).await;
-    let set_read_only = |read_only: bool| {
-        let set =
-            move |connection: &Connection| Ok(connection.pragma_update(None, "query_only", read_only)?);
-        catalog.writer.call("set_read_only", Relaxed, set)
-    };
-    set_read_only(true).await.expect("set");
+    let turn = |connection: &Connection| Ok(connection.pragma_update(None, "query_only", true)?);
+    catalog.writer.call("turn", Relaxed, turn).await.expect("turned");
     let refused = catalog.commit_version(second.clone(), audit("anna", "save")).await;
     assert_eq!(kind(refused), ErrorKind::ReadOnly);
     let room = catalog.reserve(&first.user, 1, 1, Duration::from_secs(60)).await;
     assert_eq!(kind(room), ErrorKind::ReadOnly);
     assert!(catalog.file(&first.user, first.file).await.is_ok());
     assert_eq!(kind(catalog.file(&second.user, second.file).await), ErrorKind::NotFound);
-    set_read_only(false).await.expect("set");
+    let catalog = Fixture { catalog: reopen(&catalog.folder), folder: catalog.folder };
     catalog.save(&second).await;
     assert_eq!(catalog.totals().await.expect("totals").files, 2);
     catalog.assert_sound().await;
