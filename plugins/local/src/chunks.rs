@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -22,16 +22,12 @@ use storage_core::{ByteStream, Result};
 use tokio::task::JoinHandle;
 
 use crate::error::{corrupted, fault};
+use crate::pace::Pace;
 use crate::{blocking, cached};
 
 /// The size of the first chunk and of those of a slow consumer: a thousand of them hold a thousand times this.
+/// Those of a fast one have up to [`CHUNK_BYTES`].
 const SLOW_CHUNK_BYTES: usize = 64 * 1024;
-
-/// Who comes for the next chunk within this time gets a larger one, up to [`CHUNK_BYTES`].
-const FAST: Duration = Duration::from_millis(10);
-
-/// Who comes for the next chunk after this time gets a smaller one.
-const SLOW: Duration = Duration::from_millis(50);
 
 /// So much is the system told to fetch behind a chunk that it had not in its memory.
 const FETCH_BYTES: u64 = 4 * 1024 * 1024;
@@ -50,7 +46,8 @@ struct Chunks {
     file: Arc<File>,
     next: u64,
     end: u64,
-    chunk_bytes: usize,
+    pace: Pace,
+    /// When the consumer got the last chunk.
     given: Option<Instant>,
     in_a_row: u32,
     spare: Arc<Spare>,
@@ -66,7 +63,7 @@ impl Chunks {
             file: Arc::new(file),
             next: range.start,
             end: range.end,
-            chunk_bytes: SLOW_CHUNK_BYTES,
+            pace: Pace::new(SLOW_CHUNK_BYTES, CHUNK_BYTES),
             given: None,
             in_a_row: 0,
             spare: Arc::default(),
@@ -78,10 +75,10 @@ impl Chunks {
     /// A buffer for the next chunk; none at the end.
     fn next_buffer(&mut self) -> Option<Buffer> {
         if let Some(given) = self.given {
-            self.chunk_bytes = adapted(self.chunk_bytes, given.elapsed());
+            self.pace.took(given.elapsed());
         }
         let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
-        (left > 0).then(|| Buffer::take(&self.spare, self.chunk_bytes, left))
+        (left > 0).then(|| Buffer::take(&self.spare, self.pace.bytes(), left))
     }
 
     /// Reads what the system has in its memory, if that is enough to be worth a chunk.
@@ -145,15 +142,6 @@ impl Stream for Chunks {
             this.read_elsewhere(buffer);
         }
         Poll::Ready(Some(chunk))
-    }
-}
-
-/// The size of the next chunk for a consumer that came for it after this time.
-fn adapted(chunk_bytes: usize, after: Duration) -> usize {
-    match after {
-        _ if after < FAST => CHUNK_BYTES.min(chunk_bytes * 2),
-        _ if after > SLOW => SLOW_CHUNK_BYTES.max(chunk_bytes / 2),
-        _ => chunk_bytes,
     }
 }
 
@@ -330,22 +318,6 @@ mod tests {
         assert!(third == wanted[2 * SLOW_CHUNK_BYTES..3 * SLOW_CHUNK_BYTES], "it outlives its stream");
     }
 
-    #[test]
-    fn chunks_grow_for_the_fast_and_shrink_for_the_slow() {
-        let sizes = |after: Duration, from| {
-            let mut size = from;
-            std::iter::repeat_with(move || {
-                size = adapted(size, after);
-                size / 1024
-            })
-        };
-        let fast: Vec<_> = sizes(Duration::ZERO, SLOW_CHUNK_BYTES).take(4).collect();
-        assert_eq!(fast, [128, 256, 512, 512]);
-        let slow: Vec<_> = sizes(SLOW * 2, CHUNK_BYTES).take(4).collect();
-        assert_eq!(slow, [256, 128, 64, 64]);
-        assert_eq!(sizes(FAST, 256 * 1024).next(), Some(256));
-    }
-
     #[derive(Default)]
     struct Woken(AtomicU32);
 
@@ -362,7 +334,6 @@ mod tests {
         let waker = Waker::from(Arc::clone(&woken));
         let mut chunks = whole(file, false);
         for _ in 0..CHUNKS_IN_A_ROW {
-            chunks.chunk_bytes = SLOW_CHUNK_BYTES;
             chunks.given = None;
             assert!(chunks.poll_next_unpin(&mut Context::from_waker(&waker)).is_ready());
         }

@@ -33,6 +33,7 @@ mod early_sync;
 mod error;
 mod folder;
 mod options;
+mod pace;
 mod part;
 mod path;
 mod staging;

@@ -24,7 +24,7 @@ use crate::folder::{Lock, wait_for_lock};
 use crate::options;
 use crate::part::{PartFile, part_name};
 use crate::store::Store;
-use crate::write::{Batch, Content, ContentWriter, write_stream};
+use crate::write::{BATCH_BYTES, Batch, Content, ContentWriter, write_stream};
 
 /// The highest number of a part.
 pub(crate) const MAX_PARTS: u32 = 10_000;
@@ -98,7 +98,7 @@ pub(crate) async fn upload_part(
         ));
     }
     let checksums = part_options.checksums;
-    let batch = Batch::gather(&mut body).await?;
+    let batch = Batch::gather(&mut body, BATCH_BYTES).await?;
     if batch.is_last {
         return blocking::run(store.gate(), move |cancel| {
             let mut writer = ContentWriter::create(&store, "part", checksums, None)?;

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use rustix::io::Errno;
 use storage_core::{ByteStream, Checksums, ObjectKey, Result, SaveOptions, SaveResult, WriteCondition};
+use tokio::time::Instant;
 
 use crate::blocking;
 use crate::digest::Digests;
@@ -19,11 +20,15 @@ use crate::document::{Attributes, Draft, Version};
 use crate::early_sync::EarlySync;
 use crate::error::{fault, io_fault};
 use crate::options;
+use crate::pace::Pace;
 use crate::staging::Staged;
 use crate::store::{Store, check_condition};
 
-/// So much is written in one go. It bounds, twice over, what a save holds in memory.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// So much is written in one go, and no body that is longer is written in a single task.
+pub(crate) const BATCH_BYTES: usize = 1024 * 1024;
+
+/// So much is written in one go where body and disk are fast. It bounds, twice over, what a save holds in memory.
+const FAST_BATCH_BYTES: usize = 4 * BATCH_BYTES;
 
 /// A batch of this size need not become larger: where the body is slow it is written after [`PATIENCE`], so that
 /// a thousand slow bodies hold a thousand times this and not a thousand times [`BATCH_BYTES`].
@@ -50,7 +55,7 @@ pub(crate) async fn save(
     options::check_save(&save_options)?;
     let SaveOptions { condition, checksums, .. } = save_options.clone();
     let attributes = Attributes::of(save_options);
-    let batch = Batch::gather(&mut body).await?;
+    let batch = Batch::gather(&mut body, BATCH_BYTES).await?;
     if batch.is_last {
         return blocking::run(store.gate(), move |cancel| {
             let mut writer = ContentWriter::create(&store, "content", checksums, None)?;
@@ -91,15 +96,19 @@ pub(crate) async fn write_stream(
     let mut is_last = batch.is_last;
     let owned = Arc::clone(store);
     let mut early_sync = EarlySync::default();
+    let mut pace = Pace::new(BATCH_BYTES, FAST_BATCH_BYTES);
     let mut writing = tokio::task::spawn_blocking(move || {
         let mut writer = ContentWriter::create(&owned, suffix, checksums, length_bytes)?;
         writer.write(&batch.chunks)?;
         Ok(writer)
     });
     while !is_last {
-        batch = Batch::gather(&mut body).await?;
+        let begun = Instant::now();
+        batch = Batch::gather(&mut body, pace.bytes()).await?;
         is_last = batch.is_last;
         let mut writer: ContentWriter = blocking::join(writing).await?;
+        // Either may be slow: the body to give a batch, or the disk to take the one before.
+        pace.took(begun.elapsed());
         early_sync.advance(store, &writer).await?;
         writing = tokio::task::spawn_blocking(move || {
             writer.write(&batch.chunks)?;
@@ -119,12 +128,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Pulls a body until there is enough to write, or to its end.
+    /// Pulls a body until there is enough to write, or to its end. A slow one is not waited for.
     ///
     /// # Errors
     ///
     /// The body's.
-    pub(crate) async fn gather(body: &mut ByteStream) -> Result<Self> {
+    pub(crate) async fn gather(body: &mut ByteStream, enough_bytes: usize) -> Result<Self> {
         let mut gathered = Gathered::default();
         while gathered.size_bytes < SLOW_BATCH_BYTES {
             match body.next().await.transpose()? {
@@ -132,9 +141,9 @@ impl Batch {
                 None => return Ok(gathered.into_batch(true)),
             }
         }
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         // What is known to be whole needs no other batch; its end is polled all the same.
-        while gathered.size_bytes < BATCH_BYTES || body.length_bytes() == Some(gathered.size_bytes as u64) {
+        while gathered.size_bytes < enough_bytes || body.length_bytes() == Some(gathered.size_bytes as u64) {
             match tokio::time::timeout_at(deadline, body.next()).await {
                 Ok(Some(chunk)) => gathered.add(chunk?),
                 Ok(None) => return Ok(gathered.into_batch(true)),
@@ -324,7 +333,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stands_still_is_written_instead_of_held() {
         let mut slow = body(vec![SLOW_BATCH_BYTES]);
-        let gathered = tokio::time::timeout(Duration::from_secs(3600), Batch::gather(&mut slow)).await;
+        let gathered =
+            tokio::time::timeout(Duration::from_secs(3600), Batch::gather(&mut slow, BATCH_BYTES)).await;
         let batch = gathered.expect("does not wait for more").expect("sound");
         assert_eq!((sizes(&batch), batch.is_last), (vec![SLOW_BATCH_BYTES], false));
     }
@@ -332,7 +342,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_moves_is_written_in_large_batches() {
         let mut fast = body(vec![SMALL_CHUNK_BYTES; 100]);
-        let batch = Batch::gather(&mut fast).await.expect("sound");
+        let batch = Batch::gather(&mut fast, BATCH_BYTES).await.expect("sound");
         assert_eq!(sizes(&batch), vec![SMALL_CHUNK_BYTES; BATCH_BYTES / SMALL_CHUNK_BYTES]);
     }
 
@@ -341,7 +351,7 @@ mod tests {
         let large = Bytes::from(vec![7; SMALL_CHUNK_BYTES]);
         let chunks: Vec<_> = [large.slice(..1), large.slice(1..2), large.clone(), large.slice(3..4)].to_vec();
         let mut body = ByteStream::from_stream(stream::iter(chunks).map(Ok), None);
-        let batch = Batch::gather(&mut body).await.expect("sound");
+        let batch = Batch::gather(&mut body, BATCH_BYTES).await.expect("sound");
         assert_eq!((sizes(&batch), batch.is_last), (vec![2, SMALL_CHUNK_BYTES, 1], true));
         assert_eq!(batch.chunks[1].as_ptr(), large.as_ptr(), "a large chunk is not copied");
     }

@@ -10,11 +10,11 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStoreExt, WriteMultipart};
 use opendal::{Operator, services};
-use storage_core::{Backend, ByteStream, ObjectKey, RetrieveOptions, SaveOptions};
+use storage_core::{Backend, ByteStream, DeleteOptions, ObjectKey, RetrieveOptions, SaveOptions};
 
 use crate::contest::{Contest, throughput};
 use crate::environment::Environment;
-use crate::plugins::open_local;
+use crate::plugins;
 use crate::row::{Row, Unit};
 
 pub(crate) const ROWS: &[&str] = &["local-put-1g", "local-get-1g"];
@@ -37,9 +37,21 @@ pub(crate) async fn run(environment: &Environment) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     if environment.wants("local-put-1g") {
         let contest = Contest::new("local-put-1g", "streaming put of a large file", Unit::BytesPerSecond)
-            .contender(OURS, || throughput(bytes, peers.put_ours(bytes, chunk)))
-            .contender(OPENDAL, || throughput(bytes, peers.put_opendal(bytes, chunk)))
-            .contender(OBJECT_STORE, || throughput(bytes, peers.put_object_store(bytes, chunk)))
+            .contender(OURS, || async move {
+                let figure = throughput(bytes, peers.put_ours(bytes, chunk)).await;
+                peers.ours.delete(&peers.key, DeleteOptions::default()).await?;
+                figure
+            })
+            .contender(OPENDAL, || async move {
+                let figure = throughput(bytes, peers.put_opendal(bytes, chunk)).await;
+                peers.opendal.delete(NAME).await?;
+                figure
+            })
+            .contender(OBJECT_STORE, || async move {
+                let figure = throughput(bytes, peers.put_object_store(bytes, chunk)).await;
+                peers.object_store.delete(&StorePath::from(NAME)).await?;
+                figure
+            })
             .at_least(1.0, OPENDAL)
             .at_least(3.0, OBJECT_STORE);
         rows.push(contest.run(environment.long_rounds()).await?);
@@ -60,7 +72,9 @@ pub(crate) async fn run(environment: &Environment) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// All of them bring what they have written to the disk before they are done.
+/// All of them bring what they have written to the disk before they are done. What was put is removed before the next
+/// one's turn, and nobody keeps old versions: whoever writes into memory and blocks that another one has just given back
+/// is faster than who gets new ones.
 struct Peers {
     ours: Arc<dyn Backend>,
     key: ObjectKey,
@@ -72,7 +86,9 @@ struct Peers {
 
 impl Peers {
     async fn new(environment: &Environment, folder: &Path) -> Result<Self> {
-        let ours = open_local(environment, &folder.join("ours")).await?;
+        let our_folder = folder.join("ours").display().to_string();
+        let settings = [("path", our_folder.as_str()), ("versioning", "false")];
+        let ours = plugins::open(environment, "local", &settings).await?;
         let opendal_folder = folder.join("opendal");
         let opendal = Operator::new(services::Fs::default().root(&opendal_folder.display().to_string()))?;
         let store_folder = folder.join("object_store");
