@@ -310,6 +310,8 @@ mod tests {
         assert_ne!(second.as_ptr(), memory, "a part of the first is still in use");
         assert_eq!(slice, content()[1000..1001]);
         drop(slice);
+        let spare = chunks.spare.lock().expect("no panic").as_ref().map(|memory| memory.as_ptr());
+        assert_eq!(spare, Some(memory));
         chunks.given = None;
         let third = chunks.next().await.expect("a chunk").expect("sound");
         assert_eq!(third.as_ptr(), memory);
