@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use aws_sdk_s3::config::{Config, RequestChecksumCalculation};
 use aws_sdk_s3::primitives::{ByteStream as Body, SdkBody};
 use aws_sdk_s3::types::ChecksumAlgorithm;
 use bytes::Bytes;
@@ -47,7 +48,9 @@ pub(crate) async fn upload_part(
         .content_length(length_bytes as i64)
         .checksum_algorithm(ChecksumAlgorithm::Crc64Nvme)
         .body(checked(body, expected, Arc::clone(&ending)));
-    let request = with_customer_key!(request, store);
+    // Elsewhere digests are set by hand; here the SDK computes it on the way, which it else does where S3 insists.
+    let digest = Config::builder().request_checksum_calculation(RequestChecksumCalculation::WhenSupported);
+    let request = with_customer_key!(request, store).customize().config_override(digest);
     let answer = call(store, "send a part", length_bytes, request.send()).await;
     let ending = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
     // What was wrong with the body says more than that the request failed.
@@ -109,7 +112,8 @@ fn checked(body: ByteStream, expected: Checksums, ending: Ending) -> Body {
         let chunk = rest.next().await?;
         Some((chunk.map(Frame::data), rest))
     });
-    Body::new(SdkBody::from_body_1_x(Shared(Mutex::new(chunks.boxed()))))
+    // What makes the digest asks once more after the end.
+    Body::new(SdkBody::from_body_1_x(Shared(Mutex::new(chunks.fuse().boxed()))))
 }
 
 /// A body that may be looked at from several threads, as the SDK wants it. Only its owner ever polls it, so that

@@ -21,7 +21,12 @@ fn is_copy(request: &Request) -> bool {
 }
 
 /// A bucket in which there is one object under every key.
-async fn scripted() -> (Amazon, Arc<dyn Backend>) {
+pub(crate) async fn scripted() -> (Amazon, Arc<dyn Backend>) {
+    scripted_with(&[]).await
+}
+
+/// The same with other settings.
+pub(crate) async fn scripted_with(more: &[(&'static str, &str)]) -> (Amazon, Arc<dyn Backend>) {
     let amazon = Amazon::before("http://127.0.0.1:1").await;
     let backend = {
         let listing =
@@ -30,7 +35,7 @@ async fn scripted() -> (Amazon, Arc<dyn Backend>) {
         let recorder = &amazon.recorder;
         recorder.add(Rule::on(|request| request.query("versioning").is_some()).answer(200, versioning));
         recorder.add(Rule::on(|request| request.query("list-type").is_some()).answer(200, listing));
-        open(amazon.settings("resumes", &[("copy_part_size", "5MiB")])).await
+        open(amazon.settings("resumes", &[&[("copy_part_size", "5MiB")], more].concat())).await
     };
     let tag = format!("\"{TAG}\"");
     let with_tag = |rule: Rule| rule.response_header("etag", &tag);

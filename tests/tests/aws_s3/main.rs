@@ -4,6 +4,7 @@
 //! requests, so that what a server takes without looking at it is seen all the same.
 
 mod amazon;
+mod completion;
 mod conditions;
 mod hosts;
 mod ministack;

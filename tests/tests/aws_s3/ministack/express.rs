@@ -41,6 +41,17 @@ fn is_session(request: &Request) -> bool {
     request.query("session").is_some()
 }
 
+/// A session that lasts so long, with these keys.
+fn session_of(lasting: Duration, id: &str, secret: &str) -> String {
+    let at = jiff::Timestamp::now() + lasting;
+    format!(
+        "<CreateSessionResult><Credentials><SessionToken>{SESSION_TOKEN}</SessionToken><SecretAccessKey>{secret}\
+         </SecretAccessKey><AccessKeyId>{id}</AccessKeyId><Expiration>{}</Expiration></Credentials>\
+         </CreateSessionResult>",
+        at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_opened_at_the_host_of_the_zone_and_signs_what_follows() {
     let server = server();
@@ -99,16 +110,8 @@ async fn a_session_that_is_about_to_end_is_followed_by_another() {
     let (id, secret) = (server().setting("access_key").to_owned(), server().setting("secret_key").to_owned());
     let backend = open(settings.clone()).await;
     drop(backend);
-    let in_seconds = |seconds: u64| {
-        let at = jiff::Timestamp::now() + Duration::from_secs(seconds);
-        format!(
-            "<CreateSessionResult><Credentials><SessionToken>{SESSION_TOKEN}</SessionToken><SecretAccessKey>{secret}\
-             </SecretAccessKey><AccessKeyId>{id}</AccessKeyId><Expiration>{}</Expiration></Credentials>\
-             </CreateSessionResult>",
-            at.strftime("%Y-%m-%dT%H:%M:%SZ")
-        )
-    };
-    recorder.add(Rule::on(is_session).times(2).answer(200, in_seconds(5)));
+    let short = session_of(Duration::from_secs(5), &id, &secret);
+    recorder.add(Rule::on(is_session).times(2).answer(200, short));
     let backend = open(settings).await;
     recorder.forget();
     for _ in 0..3 {
@@ -179,6 +182,11 @@ async fn a_url_has_a_session_of_its_own_and_ends_with_it() {
         assert!(!signed.url.contains("X-Amz-Security-Token"), "{}", signed.url);
         assert!(signed.expires_at <= SystemTime::now() + 5 * minute);
     }
+    let access_key = server().setting("access_key").to_owned();
+    let short = session_of(minute, &access_key, server().setting("secret_key"));
+    recorder.add(Rule::on(is_session).times(1).answer(200, short));
+    let signed = backend.presign(PresignRequest::new(key("object"), PresignMethod::Get, 5 * minute)).await;
+    assert!(signed.expect("signed").expires_at <= SystemTime::now() + minute, "it ends with its session");
     let longer = backend.presign(PresignRequest::new(key("object"), PresignMethod::Get, 6 * minute)).await;
     assert_eq!(kind(longer), ErrorKind::InvalidArgument);
     let mut request = PresignRequest::new(key("object"), PresignMethod::Put, minute);
