@@ -131,6 +131,23 @@ async fn a_copy_in_parts_that_fails_aborts_its_upload() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_parts_of_other_bytes_is_no_copy() {
+    let (amazon, backend) = scripted().await;
+    amazon.recorder.clear_rules();
+    let begun = "<InitiateMultipartUploadResult><UploadId>upload</UploadId></InitiateMultipartUploadResult>";
+    let part = "<CopyPartResult><ETag>\"x\"</ETag><ChecksumCRC64NVME>AAAAAAAAAAA=</ChecksumCRC64NVME></CopyPartResult>";
+    let head = Rule::on(|request| request.method == "HEAD").answer(200, "");
+    let head = head.response_header("etag", "\"x\"").response_header("content-length", "20971520");
+    amazon.recorder.add(head.response_header("x-amz-checksum-crc64nvme", &digest_of(LARGE)));
+    amazon.recorder.add(Rule::on(|request| request.query("uploads").is_some()).answer(200, begun));
+    amazon.recorder.add(Rule::on(is_part).answer(200, part));
+    let copied = backend.copy(&key("from"), &key("to"), CopyOptions::default()).await;
+    assert_eq!(copied.expect_err("they are others").kind(), ErrorKind::ChecksumMismatch);
+    is_aborted(&amazon).await;
+    assert!(!amazon.recorder.exchanges().iter().any(|seen| is_completion(&seen.request)), "it was completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_probe_aborts_the_upload_that_it_begins() {
     let (amazon, backend) = scripted().await;
     let missing = "<Error><Code>NoSuchKey</Code><Message>There is none.</Message></Error>";
