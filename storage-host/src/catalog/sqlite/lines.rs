@@ -126,16 +126,13 @@ impl Lines {
 }
 
 impl Shared {
+    /// Until nobody can ring any more. Whoever puts a line where there was none rings, so that none is left then.
     fn run(&self, mut rings: mpsc::Receiver<()>) {
         while rings.blocking_recv().is_some() {
             thread::park_timeout(DELAY);
             while !self.try_hand_over() {
                 thread::park_timeout(DELAY);
             }
-        }
-        // Nobody is left who could hand over, or add, anything.
-        while !self.try_hand_over() {
-            thread::park_timeout(DELAY);
         }
     }
 
