@@ -113,7 +113,7 @@ impl Schema {
         }
         connection.pragma_update(None, "synchronous", "FULL").map_err(database_error)?;
         connection.pragma_update(None, "temp_store", "MEMORY").map_err(database_error)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        keep_plans(connection).map_err(database_error)?;
         self.migrate(connection)?;
         set_config(connection, DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
     }
@@ -162,10 +162,17 @@ pub(super) fn open_reader(path: &Path, busy_timeout: Duration) -> Result<Connect
         connection.pragma_update(None, "trusted_schema", 0)?;
         connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        keep_plans(&connection)?;
         Ok(connection)
     };
     open().map_err(|error| database_error(error).with_context("path", path.display()))
+}
+
+/// Has statements prepared once. Otherwise SQLite does so anew for nearly every value that is bound, in search of a better
+/// plan: for a look-up that takes longer than all the rest, and there is only one good plan for each.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// The path as SQLite is to take it: absolute, so that no name (`:memory:`) means something else to it.

@@ -33,7 +33,7 @@ const VERSION: &str = "SELECT version_id, number, filename, content_type, size_b
 const VERSIONS: &str = "SELECT version_id, number, filename, content_type, size_bytes, sha256, metadata, tags, \
      created_at FROM versions WHERE file_id = ?1 ORDER BY number DESC";
 
-const PLACEMENTS: &str = "SELECT backend, object_key, tier FROM placements \
+pub(super) const PLACEMENTS: &str = "SELECT backend, object_key, tier FROM placements \
      WHERE file_id = ?1 AND version_id = ?2 ORDER BY ordinal";
 
 const PLACED: &str = "SELECT p.object_key, f.user_id, p.file_id, p.version_id, v.size_bytes, v.sha256 \

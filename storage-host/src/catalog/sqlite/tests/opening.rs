@@ -217,3 +217,22 @@ fn a_url_names_the_database() {
         assert!(!error.report().contains("secret"));
     }
 }
+
+#[tokio::test]
+async fn a_statement_is_prepared_once_whatever_its_values() {
+    let catalog = fixture();
+    let prepared_anew = |connection: &Connection| {
+        for value in 0..3_u8 {
+            let mut statement = connection.prepare_cached(super::super::read::PLACEMENTS)?;
+            let found = statement.query([[value; 16], [value + 1; 16]])?.next()?.is_some();
+            assert!(!found, "there are no files");
+        }
+        let statement = connection.prepare_cached(super::super::read::PLACEMENTS)?;
+        Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+    };
+    let reader = catalog.readers.call("prepared_anew", prepared_anew).await;
+    assert_eq!(reader.expect("read"), 0);
+    let writer =
+        catalog.writer.call("prepared_anew", super::super::writer::Durability::Relaxed, prepared_anew).await;
+    assert_eq!(writer.expect("read"), 0);
+}
