@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse, RSAKeyParameters,
 };
@@ -240,8 +242,11 @@ fn usable(jwk: Jwk) -> Option<Key> {
 }
 
 fn is_long_enough(key: &RSAKeyParameters) -> bool {
-    // Base64 without padding holds 6 bits a character; a leading zero byte is not counted by sound issuers.
-    key.n.len() * 6 >= MIN_RSA_BITS
+    // Zeros before the number make no key longer.
+    let modulus = URL_SAFE_NO_PAD.decode(&key.n).unwrap_or_default();
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let number = &modulus[zeros..];
+    number.first().is_some_and(|first| number.len() * 8 - first.leading_zeros() as usize >= MIN_RSA_BITS)
 }
 
 #[cfg(test)]

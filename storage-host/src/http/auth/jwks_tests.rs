@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::routing::get;
 use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::StatusCode;
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::{Value, json};
@@ -176,13 +174,16 @@ fn keys_that_are_weak_unknown_or_for_something_else_are_passed_over() {
     let [rsa, p256, _] = signers();
     let weak = EncodingKey::from_rsa_pem(include_bytes!("testdata/rsa1024.pem")).expect("a key");
     let weak = Signer { id: "weak", algorithm: Algorithm::RS256, key: weak }.jwk();
+    let mut padded = weak.clone();
+    let number = URL_SAFE_NO_PAD.decode(weak["n"].as_str().expect("a modulus")).expect("base64");
+    padded["n"] = json!(URL_SAFE_NO_PAD.encode([&[0; 128], &number[..]].concat()));
     let mut encrypts = rsa.jwk();
     encrypts["use"] = json!("enc");
     let mut other_algorithm = rsa.jwk();
     other_algorithm["alg"] = json!("RS512");
     let unknown = json!({"kty": "new", "kid": "x"});
     let symmetric = json!({"kty": "oct", "kid": "s", "k": "c2VjcmV0"});
-    let set = json!({"keys": [weak, encrypts, other_algorithm, unknown, symmetric, 7, p256.jwk()]});
+    let set = json!({"keys": [weak, padded, encrypts, other_algorithm, unknown, symmetric, 7, p256.jwk()]});
     let keys = parse(set.to_string().as_bytes()).expect("a set");
     let ids: Vec<_> = keys.iter().map(|key| key.id.as_deref()).collect();
     assert_eq!(ids, [Some("p256")]);
