@@ -41,7 +41,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     let targets = select(targets(&root)?, &args.targets)?;
     provide()?;
     let target_folder = workspace::target_folder()?.join("fuzzing");
-    succeed(&mut cargo_fuzz("build", &target_folder))?;
+    // What does not compile is no find.
+    for target in &targets {
+        succeed(cargo_fuzz("build", &target_folder).arg(target))?;
+    }
     let mut broken = 0;
     for target in &targets {
         let found = target_folder.join("found").join(target);
