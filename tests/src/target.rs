@@ -179,7 +179,8 @@ pub fn waivers(target: &str) -> &'static [Waiver] {
 pub fn races(target: &str) -> &'static [Waiver] {
     match target {
         "aws_s3_seaweedfs" => aws_s3_waivers::SEAWEEDFS_RACES,
-        "aws_s3_ministack" | "aws_s3_express_ministack" => aws_s3_waivers::MINISTACK_RACES,
+        "aws_s3_ministack" => aws_s3_waivers::MINISTACK_RACES,
+        "aws_s3_express_ministack" => aws_s3_waivers::EXPRESS_RACES,
         "minio_juicefs" => minio_waivers::JUICEFS_RACES,
         _ => &[],
     }
