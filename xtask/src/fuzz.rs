@@ -30,6 +30,9 @@ pub(crate) struct Args {
 /// The package of the targets, from the root of the workspace.
 pub(crate) const MANIFEST: &str = "tests/fuzz/Cargo.toml";
 
+/// For whoever only looks at the targets: libFuzzer itself, which takes a C++ compiler, is then not compiled.
+pub(crate) const WITHOUT_LIBFUZZER: &str = "--no-default-features";
+
 /// Its folder.
 const FOLDER: &str = "tests/fuzz";
 

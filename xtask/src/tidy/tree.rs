@@ -16,7 +16,8 @@ pub(crate) struct SourceFile {
 }
 
 /// Folders, from the root, that are made, not written: build output, stored files, and what fuzzing leaves behind.
-const MADE: [&str; 6] = [".git", "target", "dist", "storage", "tests/fuzz/target", "tests/fuzz/artifacts"];
+const MADE: [&str; 7] =
+    [".git", "target", "dist", "storage", "tests/bench/target", "tests/fuzz/target", "tests/fuzz/artifacts"];
 
 /// The endings of files in which the rules for text hold.
 const TEXT_ENDINGS: [&str; 10] =

@@ -288,7 +288,7 @@ macro_rules! opaque {
 }
 opaque!(ETag, VersionId, UploadId);
 
-/// JSON crosses as its text; a fraction may be rounded in its last digit when that is read.
+/// JSON crosses as its text, fractions to their last digit.
 impl Mirror for Value {
     type Abi = RString;
 
