@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// A good size for a chunk of a stream, in bytes.
 ///
 /// The cost of a hop (between threads, over the plugin boundary) is paid per chunk, so that small
-/// chunks are slow; large ones hold memory. Backends yield chunks of 256 KiB to 1 MiB.
+/// chunks are slow; large ones hold memory. Backends yield chunks of 64 KiB to 1 MiB.
 pub const CHUNK_BYTES: usize = 512 * 1024;
 
 /// The bytes of an object: one buffer, or a stream of chunks.

@@ -99,6 +99,10 @@ fn provide() -> Result<()> {
         let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
+    ensure!(
+        quietly(Command::new("rustup").arg("--version")),
+        "there is no rustup, which brings the nightly compiler: see https://rustup.rs"
+    );
     if !quietly(nightly("rustc").arg("--version")) {
         let mut install = Command::new("rustup");
         succeed(install.args(["toolchain", "install", "nightly", "--profile", "minimal"]))?;

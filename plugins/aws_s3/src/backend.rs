@@ -61,7 +61,7 @@ impl Backend for S3Backend {
 
     async fn save(&self, key: &ObjectKey, body: ByteStream, options: SaveOptions) -> Result<SaveResult> {
         let saved = write::save(&self.store, key, body, options).await;
-        self.store.walks.written(key);
+        self.store.walks.changed(key);
         saved
     }
 
@@ -70,17 +70,16 @@ impl Backend for S3Backend {
     }
 
     async fn delete(&self, key: &ObjectKey, options: DeleteOptions) -> Result<DeleteResult> {
-        let deleted = delete::delete(&self.store, key, options).await?;
-        self.store.walks.deleted(key);
-        Ok(deleted)
+        let deleted = delete::delete(&self.store, key, options).await;
+        self.store.walks.changed(key);
+        deleted
     }
 
     async fn delete_many(&self, keys: Vec<ObjectKey>) -> Result<Vec<Result<DeleteResult>>> {
         let named = keys.clone();
-        let results = delete::delete_many(&self.store, keys).await?;
-        let gone = named.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        gone.for_each(|(key, _)| self.store.walks.deleted(key));
-        Ok(results)
+        let results = delete::delete_many(&self.store, keys).await;
+        named.iter().for_each(|key| self.store.walks.changed(key));
+        results
     }
 
     async fn exists(&self, key: &ObjectKey) -> Result<bool> {
@@ -97,7 +96,7 @@ impl Backend for S3Backend {
 
     async fn copy(&self, from: &ObjectKey, to: &ObjectKey, options: CopyOptions) -> Result<SaveResult> {
         let copied = copy::copy(&self.store, from, to, options).await;
-        self.store.walks.written(to);
+        self.store.walks.changed(to);
         copied
     }
 
@@ -128,7 +127,7 @@ impl Backend for S3Backend {
         options: CompleteOptions,
     ) -> Result<SaveResult> {
         let completed = multipart::complete(&self.store, key, upload, parts, options).await;
-        self.store.walks.written(key);
+        self.store.walks.changed(key);
         completed
     }
 

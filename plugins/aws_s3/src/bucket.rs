@@ -85,7 +85,8 @@ impl Kind {
             Self::MultiRegion => all | Capabilities::TAGS,
             // One class, no tags, and rules that only delete.
             Self::Directory => all | Capabilities::COPY | Capabilities::LIFECYCLE,
-            Self::DirectoryAccessPoint => all | Capabilities::COPY,
+            // The documentation of CopyObject excludes access points of directory buckets as the source.
+            Self::DirectoryAccessPoint => all,
         }
     }
 }

@@ -299,6 +299,11 @@ fn bucket(reader: &mut ConfigReader<'_>) -> String {
     if is_arn && !bucket.contains(":accesspoint") {
         reader
             .fault("bucket_name", "is an ARN, but not that of an access point: give the bucket's name alone");
+    } else if is_arn && bucket.split(':').nth(2) == Some("s3express") {
+        reader.fault(
+            "bucket_name",
+            "is the ARN of an access point of a directory bucket: give its name, which ends in --xa-s3",
+        );
     } else if !is_arn && !bucket.is_empty() && !bucket.chars().all(legal) {
         reader.fault(
             "bucket_name",
@@ -586,6 +591,8 @@ mod tests {
         refused(&[("storage_class", "EXPRESS_ONEZONE")], &["--ZONE--x-s3"]);
         let access_point = ("bucket_name", "readers--use1-az4--xa-s3");
         refused(&[access_point, ("create_bucket", "true")], &["through an access point"]);
+        let arn = "arn:aws:s3express:us-east-1:1:accesspoint/readers--use1-az4--xa-s3";
+        refused(&[("bucket_name", arn)], &["give its name", "--xa-s3"]);
         let key = BASE64.encode([7; 32]);
         for (pairs, wanted) in [
             (&[("storage_class", "GLACIER")][..], "one class"),

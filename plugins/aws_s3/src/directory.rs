@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::list_objects_v2::builders::ListObjectsV2FluentBuilder;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use storage_core::{
     ListOptions, ListPage, ListUploadsOptions, ObjectKey, ObjectMeta, Result, Upload, UploadId, UploadPage,
@@ -17,6 +19,7 @@ use crate::call::call;
 use crate::list::{legal_key, listed};
 use crate::meta::system_time;
 use crate::options::MAX_PAGE;
+use crate::retry;
 use crate::store::Store;
 use crate::token::{self, Place};
 
@@ -81,16 +84,9 @@ impl Walks {
         walks.remove(at).map(|walk| walk.window)
     }
 
-    /// Takes note of a key that was deleted: it is no longer given.
-    pub(crate) fn deleted(&self, key: &ObjectKey) {
-        let mut walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for walk in walks.iter_mut() {
-            walk.window.entries.remove(key.as_str());
-        }
-    }
-
-    /// Takes note of a key that was written: what was read of its surroundings is read once more.
-    pub(crate) fn written(&self, key: &ObjectKey) {
+    /// Takes note of a key that was, or may have been, written or deleted: what was read of its surroundings is read
+    /// once more. A delete is no reason to strike the key out: somebody may have written it again meanwhile.
+    pub(crate) fn changed(&self, key: &ObjectKey) {
         let key = key.as_str();
         let mut walks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         walks.retain(|walk| {
@@ -188,8 +184,13 @@ async fn give(store: &Store, batch: Vec<(String, Entry)>, page: &mut ListPage) -
 
 async fn holds_something(store: &Store, folder: &str) -> Result<bool> {
     let request = store.s3.list_objects_v2().bucket(&store.config.bucket).prefix(folder).max_keys(1);
-    let answer = call(store, "list the objects", 0, request.send()).await?;
-    Ok(!answer.contents().is_empty())
+    let answer = ask(store, &request).await?;
+    Ok(!answer.contents().is_empty() || answer.is_truncated() == Some(true))
+}
+
+/// Makes one of the requests of a listing, of which there are many: one that fails shall not fail them all.
+async fn ask(store: &Store, request: &ListObjectsV2FluentBuilder) -> Result<ListObjectsV2Output> {
+    retry::repeat(|| call(store, "list the objects", 0, request.clone().send()), |_| {}).await
 }
 
 /// The part of a prefix that S3 takes: up to its last slash.
@@ -216,7 +217,7 @@ async fn read(
             .set_delimiter(options.delimited.then(|| "/".to_owned()))
             .set_continuation_token(token)
             .max_keys(MAX_PAGE as i32);
-        let answer = call(store, "list the objects", 0, request.send()).await?;
+        let answer = ask(store, &request).await?;
         for object in answer.contents() {
             let is_next = |key: &&str| key.starts_with(&options.prefix) && *key > after;
             if object.key().filter(is_next).is_some()
@@ -344,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_meanwhile_is_read_and_what_is_deleted_is_not_given() {
+    fn what_is_changed_meanwhile_is_read_again() {
         let key = |text: &str| ObjectKey::new(text).expect("a legal key");
         let object = |text: &str| {
             let meta = ObjectMeta::new(key(text), 1, std::time::SystemTime::UNIX_EPOCH);
@@ -362,13 +363,12 @@ mod tests {
             window.map(|window| window.entries.into_keys().collect::<Vec<_>>())
         };
         remember(true);
-        ["ab", "af", "b"].iter().for_each(|text| walks.written(&key(text)));
-        walks.deleted(&key("ac"));
-        assert_eq!(left(), Some(vec!["ae".to_owned()]));
-        for (is_cut, written) in [(true, "ac"), (true, "ad"), (false, "af")] {
+        ["ab", "af", "b"].iter().for_each(|text| walks.changed(&key(text)));
+        assert_eq!(left(), Some(vec!["ac".to_owned(), "ae".to_owned()]));
+        for (is_cut, changed) in [(true, "ac"), (true, "ad"), (false, "af")] {
             remember(is_cut);
-            walks.written(&key(written));
-            assert_eq!(left(), None, "{written}");
+            walks.changed(&key(changed));
+            assert_eq!(left(), None, "{changed}");
         }
     }
 }

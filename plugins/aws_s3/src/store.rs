@@ -9,7 +9,7 @@ use storage_core::{Capabilities, Error, Result};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::bucket;
+use crate::bucket::{self, Kind};
 use crate::config::{Config, Encryption};
 use crate::directory::Walks;
 use crate::error::unsupported;
@@ -84,8 +84,11 @@ impl Store {
     }
 }
 
-/// The command that creates a bucket.
+/// The command that creates a bucket. Access points are not created here.
 pub(crate) fn how_to_create(config: &Config, region: &str) -> String {
+    if !matches!(config.kind(), Kind::General | Kind::Directory) {
+        return format!("check AWS_S3_BUCKET_NAME: there is no {:?}", config.bucket);
+    }
     let endpoint =
         config.endpoints.s3.as_ref().map(|url| format!(" --endpoint-url {url}")).unwrap_or_default();
     let place = bucket::option(&config.bucket, region);

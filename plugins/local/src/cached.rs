@@ -36,8 +36,13 @@ pub(crate) fn retrieve(store: &Store, key: &ObjectKey, wanted: &RetrieveOptions)
         Some(range) => range.resolve(version.size_bytes).ok()?,
         None => 0..version.size_bytes,
     };
+    let length = range.end.saturating_sub(range.start);
+    let is_long = length > CHUNK_BYTES as u64;
+    if !is_long && length > MAX_CONTENT_BYTES {
+        return None;
+    }
     let content = store.objects.open_cached(&place.path(&place.content(&version.version)))?;
-    let body = if range.end.saturating_sub(range.start) > CHUNK_BYTES as u64 {
+    let body = if is_long {
         has_size(&content, version.size_bytes)?;
         chunks::stream(content, range.clone())
     } else {

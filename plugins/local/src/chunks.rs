@@ -74,9 +74,6 @@ impl Chunks {
 
     /// A buffer for the next chunk; none at the end.
     fn next_buffer(&mut self) -> Option<Buffer> {
-        if let Some(given) = self.given {
-            self.pace.took(given.elapsed());
-        }
         let left = usize::try_from(self.end - self.next).unwrap_or(usize::MAX);
         (left > 0).then(|| Buffer::take(&self.spare, self.pace.bytes(), left))
     }
@@ -113,6 +110,9 @@ impl Stream for Chunks {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        if let Some(given) = this.given.take() {
+            this.pace.took(given.elapsed());
+        }
         if this.reading.is_none() {
             if this.in_a_row == CHUNKS_IN_A_ROW {
                 this.in_a_row = 0;

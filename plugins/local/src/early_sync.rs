@@ -14,6 +14,9 @@ use crate::write::ContentWriter;
 /// often than it need.
 const STEP_BYTES: u64 = 32 * 1024 * 1024;
 
+/// It begins only while more than so many operations could use the disk beside it.
+const SPARE_PLACES: usize = 16;
+
 /// The syncs of one content, one at a time.
 #[derive(Default)]
 pub(crate) struct EarlySync {
@@ -35,10 +38,13 @@ impl EarlySync {
         if let Some(sync) = self.under_way.take_if(|sync| sync.is_finished()) {
             blocking::join(sync).await?;
         }
+        let gate = store.gate();
         if self.under_way.is_none()
-            && let Ok(place) = store.gate().try_acquire_owned()
+            && gate.available_permits() > SPARE_PLACES
+            && let Ok(place) = gate.try_acquire_owned()
+            // Where there is no descriptor to spare, the sync at the end does it all.
+            && let Ok(sync) = writer.begin_sync()
         {
-            let sync = writer.begin_sync()?;
             self.begun_bytes = writer.size_bytes();
             self.under_way = Some(tokio::task::spawn_blocking(move || {
                 let _place = place;

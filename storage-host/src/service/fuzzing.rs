@@ -4,7 +4,7 @@
 
 use storage_core::Result;
 
-use super::link::{Claims, read_token, write_token};
+use super::link::{Claims, key_id, read_token, write_token};
 use crate::catalog::{FileId, FileVersionId, LinkKeyRecord};
 
 /// What a link says.
@@ -35,7 +35,8 @@ pub fn write(keys: &[LinkKeyRecord], link: &Link) -> Result<String> {
 ///
 /// `PermissionDenied` for a token that is not to be believed.
 pub fn read(keys: &[LinkKeyRecord], token: &str) -> Result<(String, Link)> {
-    let (key_id, claims) = read_token(keys, token)?;
+    let key_id = key_id(token)?;
+    let claims = read_token(keys, &key_id, token)?;
     let link = Link { file: claims.file, version: claims.ver, expires_at: claims.exp, inline: claims.inl };
     Ok((key_id, link))
 }

@@ -162,7 +162,9 @@ impl SimpleStorageService {
     /// * `NotFound`: the file or version was deleted
     /// * as [`SimpleStorageService::retrieve_with`]; a version in the options is replaced by the link's
     pub async fn open_link(&self, token: &str, options: RetrieveFileOptions) -> Result<(FileContent, bool)> {
-        let (key_id, claims) = read_token(&self.inner.catalog.link_keys().await?, token)?;
+        // What is no token of ours costs the catalog nothing.
+        let key_id = key_id(token)?;
+        let claims = read_token(&self.inner.catalog.link_keys().await?, &key_id, token)?;
         let user = self.inner.catalog.owner(claims.file).await?;
         let actor = Actor { name: format!("link:{key_id}"), remote: self.actor.remote.clone() };
         let options = RetrieveFileOptions { version: Some(claims.ver), ..options };
@@ -188,17 +190,23 @@ pub(super) fn write_token(keys: &[LinkKeyRecord], claims: &Claims) -> Result<Str
         .map_err(|error| Error::new(ErrorKind::Internal, "a link could not be signed").with_source(error))
 }
 
-/// What a token says, and the id of the key that signed it, which is one of these and not yet retired.
+/// The id of the key that a token says has signed it.
 ///
 /// # Errors
 ///
 /// `PermissionDenied`, as [`SimpleStorageService::open_link`] has it.
-pub(super) fn read_token(keys: &[LinkKeyRecord], token: &str) -> Result<(String, Claims)> {
-    let invalid =
-        || denied("link_invalid", "the link is not valid: it was altered, or made for something else");
+pub(super) fn key_id(token: &str) -> Result<String> {
     let header = decode_header(token).map_err(|_| invalid())?;
     // No extension is known here, so that none can be insisted on (RFC 7515, section 4.1.11).
-    let key_id = header.kid.filter(|_| header.crit.is_none()).ok_or_else(invalid)?;
+    header.kid.filter(|_| header.crit.is_none()).ok_or_else(invalid)
+}
+
+/// What a token says that was signed by the key of this id, which is one of these and not yet retired.
+///
+/// # Errors
+///
+/// `PermissionDenied`, as [`SimpleStorageService::open_link`] has it.
+pub(super) fn read_token(keys: &[LinkKeyRecord], key_id: &str, token: &str) -> Result<Claims> {
     let now = SystemTime::now();
     let live = |retired_at: Option<SystemTime>| retired_at.is_none_or(|retired_at| retired_at > now);
     let key = keys.iter().find(|key| key.id == key_id && live(key.retired_at)).ok_or_else(invalid)?;
@@ -217,7 +225,11 @@ pub(super) fn read_token(keys: &[LinkKeyRecord], token: &str) -> Result<(String,
     if claims.mth != METHOD {
         return Err(invalid());
     }
-    Ok((key_id, claims))
+    Ok(claims)
+}
+
+fn invalid() -> Error {
+    denied("link_invalid", "the link is not valid: it was altered, or made for something else")
 }
 
 fn denied(code: &str, message: &str) -> Error {

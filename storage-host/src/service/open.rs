@@ -22,6 +22,7 @@ use crate::plugin::BackendRegistry;
 /// let file_id = storage.save(pdf, "resume.pdf", &user, Metadata::new()).await?;
 /// let file = storage.retrieve(file_id, &user).await?.bytes().await?;
 /// let link = storage.get_download_url(file_id, &user, None).await?;
+/// storage.close().await?;
 /// # Ok(())
 /// # }
 /// ```

@@ -12,7 +12,7 @@ use storage_properties::{ALL, Property};
 const CASES: u32 = 256;
 /// The longest input that is kept, in bytes, and how many there are for one property.
 const MAX_SEED_BYTES: usize = 16 * 1024;
-const MAX_SEEDS: usize = 64;
+const MAX_SEEDS: usize = 256;
 
 /// The kept inputs of a property, by name of file.
 fn seeds(name: &str) -> Vec<(String, Vec<u8>)> {

@@ -131,6 +131,9 @@ fn statement(sid: &str, actions: &[&str], resource: &str) -> Value {
 /// holds the number of the account.
 fn kms(key_id: Option<&str>, region: &str, kind: Kind) -> Value {
     let partition = partition(region);
+    // Through a multi-region access point it is S3 of any region that uses the key, or its replica there.
+    let is_multi_region = kind == Kind::MultiRegion;
+    let region = if is_multi_region { "*" } else { region };
     let resource = match key_id {
         Some(arn) if arn.starts_with("arn:") => arn.to_owned(),
         Some(alias) if alias.starts_with("alias/") => format!("arn:{partition}:kms:{region}:*:key/*"),
@@ -142,7 +145,8 @@ fn kms(key_id: Option<&str>, region: &str, kind: Kind) -> Value {
         // The key is used when a session is opened.
         return statement;
     }
-    let mut condition = json!({ "StringEquals": { "kms:ViaService": format!("s3.{region}.amazonaws.com") } });
+    let compare = if is_multi_region { "StringLike" } else { "StringEquals" };
+    let mut condition = json!({ compare: { "kms:ViaService": format!("s3.{region}.amazonaws.com") } });
     if let Some(alias) = key_id.filter(|id| id.starts_with("alias/")) {
         condition["ForAnyValue:StringEquals"] = json!({ "kms:ResourceAliases": alias });
     }
@@ -209,6 +213,11 @@ mod tests {
         let (document, text) = policy_of(&[("bucket_name", arn)]);
         assert_eq!(document["Statement"][1]["Resource"], format!("{arn}/object/*"));
         assert!(!text.contains("GetBucketVersioning") && !text.contains("Lifecycle"), "{text}");
+        let encrypted = [("bucket_name", arn), ("encryption", "aws:kms"), ("kms_key_id", "mrk-1")];
+        let (_, text) = policy_of(&encrypted);
+        let wanted =
+            ["arn:aws:kms:*:*:key/mrk-1", "\"StringLike\":{\"kms:ViaService\":\"s3.*.amazonaws.com\"}"];
+        assert!(wanted.iter().all(|wanted| text.contains(wanted)), "{text}");
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub(super) const SCHEMA: Schema = Schema {
 /// A catalog in a SQLite database.
 ///
 /// Beside the file lie SQLite's own `-wal` and `-shm`, and the record of unfinished objects (`-unfinished`).
-/// Dropping it without [`Catalog::close`] loses nothing that was taken: it is written in the background.
+/// Dropping it without [`Catalog::close`] loses nothing that was taken if the process goes on: it is
+/// written in the background.
 #[derive(Debug)]
 pub struct SqliteCatalog {
     pub(super) writer: Arc<Writer>,
@@ -391,12 +392,13 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn close(&self) -> Result<()> {
+        let lost_before = self.writer.lost_changes();
         // Readers first: the last connection to close moves the log into the database, and they cannot.
         self.readers.close().await;
         self.object_readers.close().await;
         let lines = self.lines.close().await;
-        let written = self.writer.close().await;
-        self.objects.close().await?;
+        let written = self.writer.close(lost_before).await;
+        self.objects.close(self.objects.lost_changes()).await?;
         lines.and(written)
     }
 }

@@ -82,9 +82,9 @@ impl Lines {
             waiting.lines.push(line);
             waiting.lines.len() == 1
         };
-        if is_first {
-            // A bell that rings already is heard just as well.
-            let _ = self.bell.try_send(());
+        // A bell that rings already is heard just as well; where nobody listens any more, there is nobody to wait for.
+        if is_first && matches!(self.bell.try_send(()), Err(TrySendError::Closed(()))) {
+            return self.hand_over().await;
         }
         Ok(())
     }
@@ -125,6 +125,13 @@ impl Lines {
     }
 }
 
+impl Drop for Lines {
+    /// Whoever drops the catalog may end the process right after: its thread might not get to it.
+    fn drop(&mut self) {
+        self.shared.try_hand_over();
+    }
+}
+
 impl Shared {
     /// Until nobody can ring any more. Whoever puts a line where there was none rings, so that none is left then.
     fn run(&self, mut rings: mpsc::Receiver<()>) {
@@ -147,13 +154,14 @@ impl Shared {
                     return true;
                 }
                 Err(TrySendError::Full(())) => {
-                    waiting.lines = batch.lines;
+                    waiting.lines = std::mem::take(&mut batch.lines);
                     return false;
                 }
                 Err(TrySendError::Closed(())) => stopped(),
             },
             Err(error) => error,
         };
+        drop(waiting);
         batch.fail(error);
         Box::new(batch).answer();
         true
@@ -201,10 +209,28 @@ impl Change for Batch {
         self.fault = Some(error);
     }
 
-    fn answer(self: Box<Self>) {
-        self.places.add_permits(self.lines.len());
-        if let Some(error) = self.fault {
-            self.counters.lose(NAME, self.lines.len() as u64, error);
+    fn answer(mut self: Box<Self>) {
+        self.settle();
+    }
+}
+
+impl Batch {
+    /// Gives the places of the lines back, and tells where the lines are lost.
+    fn settle(&mut self) {
+        let lines = std::mem::take(&mut self.lines).len();
+        self.places.add_permits(lines);
+        if let Some(error) = self.fault.take() {
+            self.counters.lose(NAME, lines as u64, error);
+        }
+    }
+}
+
+impl Drop for Batch {
+    /// Without an answer it is dropped where the writer's thread has ended.
+    fn drop(&mut self) {
+        if !self.lines.is_empty() {
+            self.fault.get_or_insert_with(stopped);
+            self.settle();
         }
     }
 }

@@ -13,6 +13,9 @@ const USUAL: Duration = Duration::from_millis(1);
 /// How many times as long as a read that took longer others run elsewhere.
 const FACTOR: u32 = 20;
 
+/// What took longer than this tells of something else, such as a machine that slept.
+const LONGEST: Duration = Duration::from_secs(1);
+
 /// What is left of it.
 #[derive(Debug)]
 pub(super) struct Patience {
@@ -46,7 +49,7 @@ impl Patience {
 
     fn spend(&self, started: Instant, taken: Duration) {
         if taken > USUAL {
-            let until = started + taken + taken * FACTOR;
+            let until = started + taken + taken.min(LONGEST) * FACTOR;
             self.from_micros.fetch_max(self.micros(until), Ordering::Relaxed);
         }
     }
@@ -71,5 +74,7 @@ mod tests {
         assert!(patience.is_left_at(after(10 + 200)));
         patience.spend(after(10), Duration::from_millis(2));
         assert!(!patience.is_left_at(after(10 + 199)), "a shorter one later makes it no shorter");
+        patience.spend(after(0), Duration::from_secs(600));
+        assert!(patience.is_left_at(after(620_000)), "a machine that slept is no slow disk");
     }
 }

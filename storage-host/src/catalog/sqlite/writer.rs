@@ -154,13 +154,21 @@ impl Writer {
         &self.counters
     }
 
+    /// How many changes were lost so far that nobody waited for.
+    pub(super) fn lost_changes(&self) -> u64 {
+        self.counters.lost_changes.load(Ordering::Relaxed)
+    }
+
     /// Takes nothing more, and waits until what was taken is written and the connection is closed.
-    pub(super) async fn close(&self) -> Result<()> {
-        let lost_before = self.counters.lost_changes.load(Ordering::Relaxed);
+    ///
+    /// # Errors
+    ///
+    /// Why a change was lost that nobody waited for, after there were so many of them.
+    pub(super) async fn close(&self, lost_before: u64) -> Result<()> {
         drop(self.queue.write().take());
         let mut finished = self.finished.clone();
         while finished.changed().await.is_ok() {}
-        match self.counters.lost_changes.load(Ordering::Relaxed) - lost_before {
+        match self.lost_changes() - lost_before {
             0 => Ok(()),
             lost => {
                 let cause = self.counters.last_loss.lock().take();

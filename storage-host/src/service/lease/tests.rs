@@ -33,11 +33,13 @@ async fn the_claims_of_work_that_stands_still_are_renewed() {
     let held = Arc::clone(&lease);
     let work = tokio::spawn(async move { held.hold(pending::<Result<()>>()).await });
     tokio::task::yield_now().await;
+    let reservation = lease.reservation().expect("room was asked for");
     let other = Garbage { key: ObjectKey::new("users/ada/2").expect("a key"), ..lease.claims.object.clone() };
     for _ in 0..2 * LIFETIME.as_secs() / RENEWAL.as_secs() {
         tokio::time::advance(RENEWAL).await;
-        // The catalog does one thing after the other: when this is done, so is the renewal before it.
+        // The catalog does one thing after the other: when these are done, so are those of the renewal before them.
         lease.claims.catalog.begin_object(&other).await.expect("recorded");
+        lease.claims.catalog.grow_reservation(reservation, 0, LIFETIME).await.expect("renewed");
         lease.ensure_in_force().expect("renewed in time");
     }
     work.abort();

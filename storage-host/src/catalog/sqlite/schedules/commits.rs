@@ -279,7 +279,7 @@ fn every_change_is_answered_once_with_the_truth_and_not_before_its_commit() {
             // In some schedules the writer is closed while they are at it.
             let closed_early = once_in(2).then(|| {
                 let writer = Arc::clone(&writer);
-                spawn(async move { writer.close().await })
+                spawn(async move { writer.close(0).await })
             });
             for caller in callers {
                 caller.await.expect("a caller ends");
@@ -288,7 +288,7 @@ fn every_change_is_answered_once_with_the_truth_and_not_before_its_commit() {
                 // An error tells of changes that nobody waited for; they are counted below.
                 let _ = closed.await.expect("closing ends");
             }
-            let _ = writer.close().await;
+            let _ = writer.close(0).await;
             ledger.check_end(&writer);
             settled().await;
         }
