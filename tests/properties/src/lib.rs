@@ -20,15 +20,18 @@ mod tokens;
 /// The way from keys to names on disk. It touches no disk and depends on nothing else of its plugin, which is a library
 /// that is loaded and never linked: so its source is compiled in.
 #[allow(dead_code, reason = "the plugin uses more of it")]
+#[allow(rustdoc::broken_intra_doc_links, reason = "its private items are none of this crate's")]
 #[path = "../../../plugins/local/src/path.rs"]
 mod path;
 /// The names of versions, which are part of the names on disk.
 #[allow(dead_code, reason = "the plugin uses more of it")]
+#[allow(rustdoc::broken_intra_doc_links, reason = "its private items are none of this crate's")]
 #[path = "../../../plugins/local/src/stamp.rs"]
 mod stamp;
 
 /// The way from keys to the names of blobs.
 #[allow(dead_code, reason = "the plugin uses more of it")]
+#[allow(rustdoc::broken_intra_doc_links, reason = "its private items are none of this crate's")]
 #[path = "../../../plugins/azure_blob/src/name.rs"]
 mod blob_name;
 
