@@ -198,6 +198,11 @@ fn folder_of(prefix: &str) -> &str {
     prefix.rfind('/').map_or("", |slash| &prefix[..=slash])
 }
 
+/// The prefix to ask S3 for; none where it is all of the bucket.
+fn asked_prefix(prefix: &str) -> Option<String> {
+    Some(folder_of(prefix)).filter(|folder| !folder.is_empty()).map(str::to_owned)
+}
+
 /// Reads all that is under a prefix and keeps the first entries after a place.
 async fn read(
     store: &Store,
@@ -213,7 +218,7 @@ async fn read(
             .s3
             .list_objects_v2()
             .bucket(&store.config.bucket)
-            .set_prefix(Some(folder_of(&options.prefix).to_owned()).filter(|prefix| !prefix.is_empty()))
+            .set_prefix(asked_prefix(&options.prefix))
             .set_delimiter(options.delimited.then(|| "/".to_owned()))
             .set_continuation_token(token)
             .max_keys(MAX_PAGE as i32);
@@ -268,7 +273,7 @@ pub(crate) async fn list_uploads(
             .s3
             .list_multipart_uploads()
             .bucket(&store.config.bucket)
-            .set_prefix(Some(folder_of(&options.prefix).to_owned()).filter(|prefix| !prefix.is_empty()))
+            .set_prefix(asked_prefix(&options.prefix))
             .set_key_marker(marker)
             .max_uploads(MAX_PAGE as i32);
         let answer = call(store, "list the uploads", 0, request.send()).await?;

@@ -102,13 +102,14 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
     let name = format!("{backend_type}-put-4k");
     if environment.wants(&name) {
         let numbers = &Arc::new(AtomicU64::new(0));
-        let contest = writing(&name, "put of 4 KiB, 16 at once", Unit::CallsPerSecond, field, |store| {
-            let (store, small) = (store.clone(), small.clone());
-            rate(CALLERS, environment.round_time, numbers, move |number| {
+        let contest =
+            contest(&name, "put of 4 KiB, 16 at once", Unit::CallsPerSecond, field, can_write, |store| {
                 let (store, small) = (store.clone(), small.clone());
-                async move { store.put(&format!("put/{number:08}.bin"), small).await }
-            })
-        });
+                rate(CALLERS, environment.round_time, numbers, move |number| {
+                    let (store, small) = (store.clone(), small.clone());
+                    async move { store.put(&format!("put/{number:08}.bin"), small).await }
+                })
+            });
         rows.push(contest.run(environment.rounds).await?);
     }
     let name = format!("{backend_type}-get-4k");
@@ -117,20 +118,21 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
             field.ours.put(&small_name(number), small.clone()).await?;
         }
         let numbers = &Arc::new(AtomicU64::new(0));
-        let contest = reading(&name, "get of 4 KiB, 16 at once", Unit::CallsPerSecond, field, |store| {
-            let store = store.clone();
-            rate(CALLERS, environment.round_time, numbers, move |number| {
+        let contest =
+            contest(&name, "get of 4 KiB, 16 at once", Unit::CallsPerSecond, field, everybody, |store| {
                 let store = store.clone();
-                async move { store.get(&small_name(number), SMALL_BYTES).await }
-            })
-        });
+                rate(CALLERS, environment.round_time, numbers, move |number| {
+                    let store = store.clone();
+                    async move { store.get(&small_name(number), SMALL_BYTES).await }
+                })
+            });
         rows.push(contest.run(environment.rounds).await?);
     }
     let bytes = large.len() as u64;
     let name = format!("{backend_type}-put-{large_mib}m");
     if environment.wants(&name) {
         let work = format!("put of {large_mib} MiB, which arrives in chunks");
-        let contest = writing(&name, &work, Unit::BytesPerSecond, field, |store| {
+        let contest = contest(&name, &work, Unit::BytesPerSecond, field, can_write, |store| {
             throughput(bytes, store.put_large("large.bin", &large))
         });
         rows.push(contest.run(environment.long_rounds()).await?);
@@ -139,7 +141,7 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
     if environment.wants(&name) {
         field.ours.put_large("large.bin", &large).await?;
         let work = format!("get of {large_mib} MiB");
-        let contest = reading(&name, &work, Unit::BytesPerSecond, field, |store| {
+        let contest = contest(&name, &work, Unit::BytesPerSecond, field, everybody, |store| {
             throughput(bytes, store.get("large.bin", large.len()))
         });
         rows.push(contest.run(environment.long_rounds()).await?);
@@ -147,49 +149,33 @@ async fn measure(environment: &Environment, field: &Field) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A contest of all that can write on this server.
-fn writing<'a, F>(
-    name: &str,
-    work: &str,
-    unit: Unit,
-    field: &'a Field,
-    round: impl Fn(&'a Store) -> F + Clone + 'a,
-) -> Contest<'a>
-where
-    F: Future<Output = Result<f64>> + 'a,
-{
-    contest(Contest::new(name, work, unit), field, field.theirs.iter().filter(|peer| peer.writes), round)
-}
-
-/// A contest of all.
-fn reading<'a, F>(
-    name: &str,
-    work: &str,
-    unit: Unit,
-    field: &'a Field,
-    round: impl Fn(&'a Store) -> F + Clone + 'a,
-) -> Contest<'a>
-where
-    F: Future<Output = Result<f64>> + 'a,
-{
-    contest(Contest::new(name, work, unit), field, field.theirs.iter(), round)
-}
-
+/// A contest of the plugin with those of its peers that compete.
 fn contest<'a, F>(
-    contest: Contest<'a>,
+    name: &str,
+    work: &str,
+    unit: Unit,
     field: &'a Field,
-    peers: impl Iterator<Item = &'a Peer>,
+    competes: fn(&Peer) -> bool,
     round: impl Fn(&'a Store) -> F + Clone + 'a,
 ) -> Contest<'a>
 where
     F: Future<Output = Result<f64>> + 'a,
 {
     let ours = round.clone();
-    let contest = contest.contender(field.backend_type, move || ours(&field.ours));
-    peers.fold(contest, |contest, peer| {
+    let contest = Contest::new(name, work, unit).contender(field.backend_type, move || ours(&field.ours));
+    field.theirs.iter().filter(|peer| competes(peer)).fold(contest, |contest, peer| {
         let theirs = round.clone();
         contest.contender(peer.name, move || theirs(&peer.store)).at_least(peer.floor, peer.name)
     })
+}
+
+/// Writing is a contest of those only whose requests the server knows.
+fn can_write(peer: &Peer) -> bool {
+    peer.writes
+}
+
+fn everybody(_: &Peer) -> bool {
+    true
 }
 
 fn small_name(number: u64) -> String {
