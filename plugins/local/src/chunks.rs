@@ -216,6 +216,7 @@ impl Drop for Buffer {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::task::{Wake, Waker};
+    use std::time::Duration;
 
     use futures_util::{StreamExt, TryStreamExt};
     use storage_core::ErrorKind;
@@ -294,6 +295,24 @@ mod tests {
             assert!(chunks.reading.as_ref().is_some_and(JoinHandle::is_finished));
             assert_eq!(chunks.next, chunk.len() as u64);
         });
+    }
+
+    #[tokio::test]
+    async fn a_slow_consumer_is_given_small_chunks_even_where_they_are_read_ahead() {
+        for reads_ahead in [false, true] {
+            let (_folder, file) = cached_file();
+            let mut chunks = whole(file, reads_ahead);
+            if reads_ahead {
+                // What is in memory would be given without.
+                let buffer = chunks.next_buffer().expect("there is more");
+                chunks.read_elsewhere(buffer);
+            }
+            for _ in 0..6 {
+                let chunk = chunks.next().await.expect("a chunk").expect("sound");
+                assert_eq!(chunk.len(), SLOW_CHUNK_BYTES, "reads ahead: {reads_ahead}");
+                tokio::time::sleep(Duration::from_millis(60)).await;
+            }
+        }
     }
 
     #[tokio::test]

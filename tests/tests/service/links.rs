@@ -135,6 +135,15 @@ async fn links_that_are_expired_altered_or_signed_for_something_else_are_refused
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_link_at_all_is_refused_without_the_catalog() {
+    let rig = Rig::memory();
+    rig.service.catalog().close().await.expect("closed");
+    for garbage in ["", "x", "a.b.c", "eyJhbGciOiJIUzI1NiJ9.e30.AA"] {
+        denied(&rig, garbage, "link_invalid").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_link_outlives_its_file_or_its_version() {
     for rig in Rig::each().await {
         let ann = user("ann");

@@ -1,6 +1,6 @@
 //! Commits that are shared: how many, what one failure does to the others, and who waits for what.
 
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -215,6 +215,17 @@ async fn a_dropped_catalog_writes_the_audit_lines_that_it_took() {
     while reopened.audit_log(None, 1_000).await.expect("the log").len() < 100 {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn whoever_drops_a_catalog_may_end_the_process_right_after() {
+    let Fixture { folder: _folder, catalog } = fixture();
+    let writer = Arc::clone(&catalog.writer);
+    let stall = stall(&writer).await;
+    catalog.audit(audit("anna", "retrieve")).await.expect("taken");
+    drop(catalog);
+    assert_eq!(writer.waiting(), 1, "the line was handed over by the drop itself");
+    drop(stall);
 }
 
 #[tokio::test]
