@@ -27,7 +27,7 @@ use crate::service::SimpleStorageService;
 const MAX_HEADERS: usize = 100;
 /// How much of a connection is read at once. A connection that was fast once keeps a buffer of this size while it
 /// is slow or idle, and there may be thousands; whoever wants larger pieces puts them together.
-const READ_BUFFER_BYTES: usize = 64 * 1024;
+const READ_BUFFER_BYTES: usize = 32 * 1024;
 /// What an HTTP/2 client may send ahead: for one request, and for all.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;

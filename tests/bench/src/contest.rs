@@ -60,8 +60,8 @@ impl<'a> Contest<'a> {
         self
     }
 
-    /// Plays the rounds. Each begins with another contender, since what the one leaves behind, such as dirty pages, may
-    /// cost the next.
+    /// Plays the rounds. Each begins with another contender, since what the one leaves behind may cost the next. What
+    /// waits for the disk does not: it is brought there before each turn, whoever left it.
     ///
     /// # Errors
     ///
@@ -74,6 +74,7 @@ impl<'a> Contest<'a> {
             for turn in 0..contenders {
                 let index = (round + turn) % contenders;
                 let contender = &self.row.contenders[index].name;
+                rustix::fs::sync();
                 let figure = (self.rounds[index])().await;
                 figures[index] = figure.with_context(|| format!("{}: {contender}", self.row.name))?;
             }
