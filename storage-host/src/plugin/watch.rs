@@ -21,6 +21,10 @@ const QUIET: Duration = Duration::from_millis(500);
 /// A search that waits for quiet waits no longer than this.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a directory that is not there is looked for. A watch on one above it would be told of everything else
+/// there too: where that is the folder in which the service runs, of each write to its catalog.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// What is known of a library's file.
 #[derive(Clone, PartialEq, Eq)]
 struct Seen {
@@ -39,7 +43,7 @@ pub struct Watch {
     known: BTreeMap<PathBuf, Seen>,
     changed: Arc<Notify>,
     watcher: RecommendedWatcher,
-    /// The directories and, where one is missing, the nearest one above it that is there.
+    /// The directories that were there when they were last looked for.
     watched: BTreeSet<PathBuf>,
 }
 
@@ -55,11 +59,10 @@ impl Watch {
         in_use: impl Fn() -> BTreeSet<String> + Send + 'static,
     ) -> notify::Result<Self> {
         let changed = Arc::new(Notify::new());
-        let (told, about) = (changed.clone(), directories.to_vec());
+        let told = changed.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // A watch that lost events searches as well.
-            let concerns =
-                |event: Event| event.need_rescan() || is_change(event.kind) && is_about(&event.paths, &about);
+            let concerns = |event: Event| event.need_rescan() || is_change(event.kind);
             if event.map_or(true, concerns) {
                 told.notify_one();
             }
@@ -80,28 +83,27 @@ impl Watch {
     /// Watches what is there of the directories now. One that was there is watched again, since another one may have
     /// taken its place.
     fn follow(&mut self) -> notify::Result<()> {
-        loop {
-            let wanted = nearest_existing(&self.directories);
-            for former in self.watched.difference(&wanted) {
-                // With a directory that is gone its watch has gone as well.
-                let _ = self.watcher.unwatch(former);
-            }
-            self.watched.clear();
-            for directory in &wanted {
-                self.watcher.watch(directory, RecursiveMode::NonRecursive)?;
-                self.watched.insert(directory.clone());
-            }
-            // Whatever was made before its parent was watched has told nobody.
-            if nearest_existing(&self.directories) == wanted {
-                return Ok(());
-            }
+        let wanted: BTreeSet<_> = self.directories.iter().filter(|path| path.is_dir()).cloned().collect();
+        for former in self.watched.difference(&wanted) {
+            // With a directory that is gone its watch has gone as well.
+            let _ = self.watcher.unwatch(former);
         }
+        self.watched.clear();
+        for directory in wanted {
+            self.watcher.watch(&directory, RecursiveMode::NonRecursive)?;
+            self.watched.insert(directory);
+        }
+        Ok(())
     }
 
     /// Says what changes, from now on.
     pub async fn run(mut self) {
         loop {
-            self.changed.notified().await;
+            let missing = self.directories.iter().filter(|path| !self.watched.contains(*path));
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = one_appears(missing.cloned().collect()) => {}
+            }
             let quiet = async { while tokio::time::timeout(QUIET, self.changed.notified()).await.is_ok() {} };
             // A directory that is never quiet is searched all the same.
             let _ = tokio::time::timeout(PATIENCE, quiet).await;
@@ -131,18 +133,16 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-/// Whether paths lie in one of the directories, or lead to it.
-fn is_about(paths: &[PathBuf], directories: &[PathBuf]) -> bool {
-    let concerns = |path: &PathBuf| {
-        directories.iter().any(|directory| path.starts_with(directory) || directory.starts_with(path))
-    };
-    paths.is_empty() || paths.iter().any(concerns)
-}
-
-/// Each directory that is there and, for each that is not, the nearest one above it.
-fn nearest_existing(directories: &[PathBuf]) -> BTreeSet<PathBuf> {
-    let nearest = |directory: &PathBuf| directory.ancestors().find(|path| path.is_dir()).map(Path::to_owned);
-    directories.iter().filter_map(nearest).collect()
+/// Waits until one of these directories is there.
+async fn one_appears(missing: Vec<PathBuf>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        for directory in &missing {
+            if tokio::fs::metadata(directory).await.is_ok_and(|found| found.is_dir()) {
+                return;
+            }
+        }
+    }
 }
 
 fn scan(directories: &[PathBuf]) -> BTreeMap<PathBuf, Seen> {

@@ -19,8 +19,8 @@ use super::sync::{Mutex, Semaphore, mpsc, thread};
 use super::writer::{Change, Counters, Durability, QUEUE, Writer, closed, stopped};
 use crate::catalog::AuditEntry;
 
-/// How long a line waits for others.
-const DELAY: Duration = Duration::from_millis(2);
+/// How long a line waits for others. Each change makes readers read again what they had of the database.
+const DELAY: Duration = Duration::from_millis(10);
 
 /// What the change that writes lines is called.
 const NAME: &str = "audit";

@@ -1,9 +1,14 @@
 //! [`Patience`]: whether reads may run on threads that must not block.
 //!
-//! Nothing tells beforehand whether a read will wait for the disk. But where one did, because it took long, others
-//! will too; so for a time that is many times as long, reads run elsewhere. What callers lose by waiting stays small
-//! that way, and so does what they lose by changing threads.
+//! Nothing tells beforehand whether a read will wait for the disk. But where one did, others will too; so for a time
+//! that is many times as long, reads run elsewhere. What callers lose by waiting stays small that way, and so does what
+//! they lose by changing threads.
+//!
+//! A read that took long may also have been kept from running, by a machine that has more to do than it can. Others
+//! would fare no better elsewhere; so the system is asked, where it tells, whether the disk was read at all.
 
+use std::cell::Cell;
+use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,11 +40,15 @@ impl Patience {
         self.is_left_at(Instant::now())
     }
 
-    /// Runs a read, and loses patience where it takes long.
+    /// Runs a read, and loses patience where it waits long for the disk.
     pub(super) fn try_out<T>(&self, read: impl FnOnce() -> T) -> T {
         let started = Instant::now();
         let answer = read();
-        self.spend(started, started.elapsed());
+        let taken = started.elapsed();
+        // What the system does not tell is supposed.
+        if taken > USUAL && has_read_from_disk().unwrap_or(true) {
+            self.spend(started, taken);
+        }
         answer
     }
 
@@ -48,15 +57,29 @@ impl Patience {
     }
 
     fn spend(&self, started: Instant, taken: Duration) {
-        if taken > USUAL {
-            let until = started + taken + taken.min(LONGEST) * FACTOR;
-            self.from_micros.fetch_max(self.micros(until), Ordering::Relaxed);
-        }
+        let until = started + taken + taken.min(LONGEST) * FACTOR;
+        self.from_micros.fetch_max(self.micros(until), Ordering::Relaxed);
     }
 
     fn micros(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.origin).as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+thread_local! {
+    /// What this thread had read from disks when the system was last asked, in bytes.
+    static READ_BYTES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Whether this thread has read from a disk since this was last asked; `None` where the system does not tell.
+fn has_read_from_disk() -> Option<bool> {
+    let bytes = read_bytes(&fs::read_to_string("/proc/thread-self/io").ok()?)?;
+    Some(READ_BYTES.replace(bytes) < bytes)
+}
+
+/// What was read from disks, in bytes, as Linux tells it (proc_pid_io(5)). What it had in its memory does not count.
+fn read_bytes(io: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix("read_bytes: ")?.parse().ok())
 }
 
 #[cfg(test)]
@@ -67,8 +90,6 @@ mod tests {
     fn a_read_that_took_long_sends_others_elsewhere_for_many_times_as_long() {
         let patience = Patience::new();
         let after = |millis| patience.origin + Duration::from_millis(millis);
-        patience.spend(after(0), USUAL);
-        assert!(patience.is_left_at(after(1)), "what takes no longer than usual changes nothing");
         patience.spend(after(0), Duration::from_millis(10));
         assert!(!patience.is_left_at(after(10 + 199)));
         assert!(patience.is_left_at(after(10 + 200)));
@@ -76,5 +97,23 @@ mod tests {
         assert!(!patience.is_left_at(after(10 + 199)), "a shorter one later makes it no shorter");
         patience.spend(after(0), Duration::from_secs(600));
         assert!(patience.is_left_at(after(620_000)), "a machine that slept is no slow disk");
+    }
+    #[test]
+    fn what_takes_no_longer_than_usual_changes_nothing() {
+        let patience = Patience::new();
+        assert_eq!(patience.try_out(|| 1), 1);
+        assert!(patience.is_left());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_read_that_was_kept_from_running_says_nothing_of_the_disk() {
+        let patience = Patience::new();
+        // What the thread has done before this test is not its affair.
+        has_read_from_disk().expect("Linux tells");
+        patience.try_out(|| std::thread::sleep(USUAL * 5));
+        assert!(patience.is_left());
+        let was_read = read_bytes("rchar: 7\nread_bytes: 4096\nwrite_bytes: 8\n");
+        assert_eq!((was_read, read_bytes("rchar: 7\n")), (Some(4096), None));
     }
 }
