@@ -21,6 +21,24 @@ const REGION: &str = "us-east-1";
 const ACCESS_KEY: &str = "access-key";
 const SECRET_KEY: &str = "secret-key-of-a-bench";
 
+/// Settings of a backend, by their names.
+pub(crate) type Settings<'a> = Vec<(&'static str, &'a str)>;
+
+/// What a plugin whose provider speaks S3 is told of a server at this endpoint.
+pub(crate) fn s3_settings<'a>(backend_type: &str, endpoint: &'a str) -> Settings<'a> {
+    let mut settings = vec![("endpoint_url", endpoint), ("bucket_name", BUCKET)];
+    settings.extend_from_slice(match backend_type {
+        "minio" => &[("access_key", ACCESS_KEY), ("secret_key", SECRET_KEY)],
+        _ => &[
+            ("path_style", "true"),
+            ("access_key_id", ACCESS_KEY),
+            ("secret_access_key", SECRET_KEY),
+            ("region", REGION),
+        ],
+    });
+    settings
+}
+
 /// The plugin of a type whose provider speaks S3, on a server at this endpoint.
 ///
 /// # Errors
@@ -31,23 +49,8 @@ pub(crate) async fn s3_plugin(
     backend_type: &str,
     endpoint: &str,
 ) -> Result<Store> {
-    let settings: &[(&str, &str)] = match backend_type {
-        "minio" => &[
-            ("endpoint_url", endpoint),
-            ("access_key", ACCESS_KEY),
-            ("secret_key", SECRET_KEY),
-            ("bucket_name", BUCKET),
-        ],
-        _ => &[
-            ("endpoint_url", endpoint),
-            ("path_style", "true"),
-            ("access_key_id", ACCESS_KEY),
-            ("secret_access_key", SECRET_KEY),
-            ("bucket_name", BUCKET),
-            ("region", REGION),
-        ],
-    };
-    Ok(Store::Ours(plugins::open(environment, backend_type, settings).await?))
+    let settings = s3_settings(backend_type, endpoint);
+    Ok(Store::Ours(plugins::open(environment, backend_type, &settings).await?))
 }
 
 /// The provider's own SDK.
@@ -127,31 +130,59 @@ impl Server {
     }
 }
 
+/// What the plugin for Azure is told of a server. `endpoint` is that of the account: an emulator has the account in its
+/// paths, not in its name.
+///
+/// # Errors
+///
+/// The server does not tell its account.
+pub(crate) fn azure_settings<'a>(server: &'a Server, endpoint: &'a str) -> Result<Settings<'a>> {
+    Ok(vec![
+        ("endpoint_url", endpoint),
+        ("account_name", server.setting("account_name")?),
+        ("account_key", server.setting("account_key")?),
+        ("container_name", BUCKET),
+        ("create_container", "true"),
+    ])
+}
+
+/// The endpoint of the account of a server that speaks Azure's language.
+///
+/// # Errors
+///
+/// The server does not tell its account.
+pub(crate) fn azure_endpoint(server: &Server) -> Result<String> {
+    Ok(format!("{}/{}", server.endpoint, server.setting("account_name")?))
+}
+
 /// The plugin for Azure and object_store's, on a server that speaks it.
 ///
 /// # Errors
 ///
 /// The plugin was not built or does not open; object_store refuses its settings.
 pub(crate) async fn azure(environment: &Environment, server: &Server) -> Result<[Store; 2]> {
-    let (account, key) = (server.setting("account_name")?, server.setting("account_key")?);
-    // An emulator has the account in its paths, not in its name.
-    let endpoint = format!("{}/{account}", server.endpoint);
-    let settings = [
-        ("endpoint_url", endpoint.as_str()),
-        ("account_name", account),
-        ("account_key", key),
-        ("container_name", BUCKET),
-        ("create_container", "true"),
-    ];
+    let endpoint = azure_endpoint(server)?;
+    let settings = azure_settings(server, &endpoint)?;
     let ours = Store::Ours(plugins::open(environment, "azure_blob", &settings).await?);
     let store = MicrosoftAzureBuilder::new()
         .with_endpoint(endpoint.clone())
-        .with_account(account)
-        .with_access_key(key)
+        .with_account(server.setting("account_name")?)
+        .with_access_key(server.setting("account_key")?)
         .with_container_name(BUCKET)
         .with_allow_http(true)
         .build()?;
     Ok([ours, Store::Arrow(Arc::new(store))])
+}
+
+/// What the plugin for Google's is told of a server.
+pub(crate) fn gcs_settings(server: &Server) -> Settings<'_> {
+    vec![
+        ("endpoint_url", server.endpoint.as_str()),
+        ("auth", "none"),
+        ("bucket_name", BUCKET),
+        ("project_id", BUCKET),
+        ("create_bucket", "true"),
+    ]
 }
 
 /// The plugin for Google's, opendal's and object_store's, on a server that speaks it and asks for no credentials.
@@ -160,14 +191,7 @@ pub(crate) async fn azure(environment: &Environment, server: &Server) -> Result<
 ///
 /// The plugin was not built or does not open; one of the others refuses its settings.
 pub(crate) async fn gcs(environment: &Environment, server: &Server) -> Result<[Store; 3]> {
-    let settings = [
-        ("endpoint_url", server.endpoint.as_str()),
-        ("auth", "none"),
-        ("bucket_name", BUCKET),
-        ("project_id", BUCKET),
-        ("create_bucket", "true"),
-    ];
-    let ours = Store::Ours(plugins::open(environment, "gcs", &settings).await?);
+    let ours = Store::Ours(plugins::open(environment, "gcs", &gcs_settings(server)).await?);
     let service = services::Gcs::default().endpoint(&server.endpoint).bucket(BUCKET).skip_signature();
     // Its parts are uploaded with requests of the XML API, which the emulator does not know.
     let opendal = opendal(service, false)?;

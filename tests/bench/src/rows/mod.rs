@@ -54,7 +54,7 @@ static GROUPS: &[Group] = &[
     group!("memory", memory::ROWS, memory::run, []),
     group!("connections", connections::ROWS, connections::run, ["program wrk"]),
     group!("catalog", catalog::ROWS, catalog::run, []),
-    group!("start", start::ROWS, start::run, []),
+    group!("start", start::ROWS, start::run, ["installed seaweedfs", "server azurite", "server fake_gcs"]),
     group!("minio", cloud::MINIO_ROWS, cloud::minio, ["installed seaweedfs"]),
     group!("aws_s3", cloud::AWS_ROWS, cloud::aws, ["installed seaweedfs"]),
     group!("latency", latency::ROWS, latency::run, ["installed seaweedfs"]),

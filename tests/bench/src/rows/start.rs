@@ -1,9 +1,12 @@
-//! How long the service takes from its start until it is ready to serve, with every plugin and a large catalog.
+//! How long the service takes from its start until it is ready to serve, with every plugin and a large catalog: each
+//! plugin opens its backend on a server that answers.
 
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
+use crate::clients::{self, Server};
 use crate::contest::Contest;
 use crate::environment::Environment;
 use crate::host;
@@ -11,42 +14,36 @@ use crate::process::{Process, free_address};
 use crate::raw_http::{self, Request};
 use crate::row::{Row, Unit};
 use crate::rows::catalog::filled_catalog;
+use crate::weed::Weed;
 
 pub(crate) const ROWS: &[&str] = &["start"];
 
 /// What it may take, in milliseconds.
 const LIMIT_MS: f64 = 1_000.0;
 
-/// A backend of each type, for the types whose plugins were built. None of them is asked for anything: a provider that
-/// is away keeps the service from serving its files, not from starting.
-const BACKENDS: [(&str, &str); 5] = [
-    ("local", r#""path": "./storage""#),
-    (
-        "minio",
-        r#""endpoint_url": "http://127.0.0.1:9", "access_key": "a", "secret_key": "secret-key", "bucket_name": "bench""#,
-    ),
-    (
-        "aws_s3",
-        r#""endpoint_url": "http://127.0.0.1:9", "region": "us-east-1", "access_key_id": "a", "secret_access_key": "secret-key", "bucket_name": "bench""#,
-    ),
-    (
-        "azure_blob",
-        r#""endpoint_url": "http://127.0.0.1:9/a", "account_name": "a", "account_key": "YmVuY2g=", "container_name": "bench""#,
-    ),
-    ("gcs", r#""endpoint_url": "http://127.0.0.1:9", "auth": "none", "bucket_name": "bench""#),
-];
-
 pub(crate) async fn run(environment: &Environment) -> Result<Vec<Row>> {
     let kept = filled_catalog(environment.results(), environment.catalog_files).await?;
     let folder = environment.scratch()?;
     let folder = folder.path();
     std::fs::copy(kept, folder.join("storage-catalog.db"))?;
-    let built = |backend_type: &str| environment.library(&format!("storage_backend_{backend_type}")).is_ok();
-    let backends: Vec<_> = BACKENDS.iter().filter(|(backend_type, _)| built(backend_type)).collect();
-    let entries = backends.iter().map(|(backend_type, settings)| {
-        format!(r#""{backend_type}": {{"type": "{backend_type}", {settings}}}"#)
+    let weed = Weed::start(environment, &folder.join("weed")).await?;
+    let s3 = weed.endpoint();
+    let azurite = Server::find(environment, "azurite")?;
+    let account = clients::azure_endpoint(&azurite)?;
+    let fake_gcs = Server::find(environment, "fake_gcs")?;
+    let backends = [
+        ("local", vec![("path", "./storage")]),
+        ("minio", clients::s3_settings("minio", &s3)),
+        ("aws_s3", clients::s3_settings("aws_s3", &s3)),
+        ("azure_blob", clients::azure_settings(&azurite, &account)?),
+        ("gcs", clients::gcs_settings(&fake_gcs)),
+    ];
+    let config = backends.iter().map(|(backend_type, settings)| {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
+        let with_type = settings.chain([("type".to_owned(), Value::from(*backend_type))]);
+        ((*backend_type).to_owned(), Value::Object(with_type.collect()))
     });
-    let config = format!("{{{}}}", entries.collect::<Vec<_>>().join(", "));
+    let config = Value::Object(config.collect()).to_string();
     let work = format!(
         "start to ready with {} plugins and {} files in the catalog",
         backends.len(),
