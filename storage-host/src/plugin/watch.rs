@@ -259,12 +259,20 @@ mod tests {
         assert_eq!(told(Some(seen(None, 1)), None, &[]), "Gone");
     }
 
-    #[test]
-    fn of_a_folder_above_only_what_leads_to_the_directory_counts() {
-        let directories = [PathBuf::from("/srv/app/plugins")];
-        let about = |path: &str| is_about(&[PathBuf::from(path)], &directories);
-        assert!(about("/srv/app/plugins/liba.so") && about("/srv/app/plugins") && about("/srv/app"));
-        assert!(!about("/srv/app/catalog.db-wal") && !about("/srv/app/plugins.old"));
+    #[tokio::test(start_paused = true)]
+    async fn a_directory_that_is_missing_is_looked_for_and_not_the_folder_above_it_watched() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (there, missing) = (folder.path().join("there"), folder.path().join("missing"));
+        fs::create_dir(&there).expect("made");
+        let directories = [there.clone(), missing.clone()];
+        let mut watch = Watch::begin(&directories, BTreeSet::new).expect("a watch");
+        assert_eq!(watch.watched, BTreeSet::from([there]));
+        let looked_for = tokio::time::timeout(10 * LOOK, one_appears(vec![missing.clone()]));
+        assert!(looked_for.await.is_err(), "it is not there");
+        fs::create_dir(&missing).expect("made");
+        one_appears(vec![missing.clone()]).await;
+        watch.follow().expect("followed");
+        assert_eq!(watch.watched, BTreeSet::from(directories));
     }
 
     #[test]
