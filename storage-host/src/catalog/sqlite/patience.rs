@@ -56,7 +56,8 @@ impl Patience {
         self.micros(now) >= self.from_micros.load(Ordering::Relaxed)
     }
 
-    fn spend(&self, started: Instant, taken: Duration) {
+    /// Loses patience because of a read that waited for the disk.
+    pub(super) fn spend(&self, started: Instant, taken: Duration) {
         let until = started + taken + taken.min(LONGEST) * FACTOR;
         self.from_micros.fetch_max(self.micros(until), Ordering::Relaxed);
     }

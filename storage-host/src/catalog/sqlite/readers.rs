@@ -21,7 +21,7 @@ pub(super) struct Readers {
     connections: Arc<Connections>,
     permits: Arc<Semaphore>,
     count: u32,
-    patience: Patience,
+    pub(super) patience: Patience,
 }
 
 /// The connections that nobody uses now, and how further ones are opened.
