@@ -17,8 +17,9 @@ use storage_core::{Error, ErrorKind, Result};
 pub use crate::events::DamagedVersion;
 pub use ids::{FileId, FileVersionId, UserId};
 pub use record::{
-    AuditEntry, Base, FilePage, FileQuery, FileRecord, Garbage, KeyScope, LinkKeyRecord, NewVersion,
-    Placement, Quota, ReservationId, ServiceKeyRecord, Sha256, SortBy, Totals, Usage, VersionRecord,
+    AuditEntry, Base, Blake3, Digests, FilePage, FileQuery, FileRecord, Garbage, KeyScope, LinkKeyRecord,
+    NewVersion, Placement, Quota, ReservationId, ServiceKeyRecord, Sha256, SortBy, Totals, Usage,
+    VersionRecord,
 };
 pub use sqlite::{SqliteCatalog, SqliteStats};
 
@@ -381,6 +382,6 @@ pub struct PlacedVersion {
     pub version: FileVersionId,
     /// The length, in bytes.
     pub size_bytes: u64,
-    /// The digest of the content.
-    pub sha256: Sha256,
+    /// The digests of the content.
+    pub digests: Digests,
 }

@@ -11,6 +11,25 @@ use super::ids::{FileId, FileVersionId, UserId};
 /// A SHA-256 digest.
 pub type Sha256 = [u8; 32];
 
+/// A BLAKE3 digest.
+pub type Blake3 = [u8; 32];
+
+/// The digests of one content: what it is compared with when it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digests {
+    /// What users see, and what proves the content to them.
+    pub sha256: Sha256,
+    /// What is several times as fast to compare a large content with. Small contents have none, and neither have those
+    /// that an older program saved.
+    pub blake3: Option<Blake3>,
+}
+
+impl From<Sha256> for Digests {
+    fn from(sha256: Sha256) -> Self {
+        Self { sha256, blake3: None }
+    }
+}
+
 /// A file with its current version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileRecord {
@@ -37,8 +56,8 @@ pub struct VersionRecord {
     pub content_type: String,
     /// The length, in bytes.
     pub size_bytes: u64,
-    /// The digest of the content.
-    pub sha256: Sha256,
+    /// The digests of the content.
+    pub digests: Digests,
     /// The user's metadata.
     pub metadata: BTreeMap<String, String>,
     /// The user's tags.
@@ -77,8 +96,8 @@ pub struct NewVersion {
     pub content_type: String,
     /// The length, in bytes.
     pub size_bytes: u64,
-    /// The digest of the content.
-    pub sha256: Sha256,
+    /// The digests of the content.
+    pub digests: Digests,
     /// The user's metadata.
     pub metadata: BTreeMap<String, String>,
     /// The user's tags.

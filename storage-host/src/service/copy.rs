@@ -99,7 +99,7 @@ impl SimpleStorageService {
         let capabilities = named.backend.info().capabilities;
         let stored = SaveOptions {
             content_type: Some(source.content_type.clone()),
-            metadata: object_metadata(&target.metadata, &target.filename, Some(source.sha256)),
+            metadata: object_metadata(&target.metadata, &target.filename, Some(source.digests.sha256)),
             tags: if capabilities.has(Capabilities::TAGS) { source.tags.clone() } else { Default::default() },
             tier,
             ..SaveOptions::default()
@@ -134,7 +134,7 @@ impl SimpleStorageService {
             filename: target.filename,
             content_type: source.content_type,
             size_bytes: source.size_bytes,
-            sha256: source.sha256,
+            digests: source.digests,
             metadata: target.metadata,
             tags: source.tags,
             placement: Placement { backend: named.name.clone(), key, tier },

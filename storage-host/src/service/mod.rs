@@ -7,6 +7,7 @@ mod browse;
 mod content_type;
 mod copy;
 mod delete;
+mod digest;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use sha2::Digest;
 use storage_core::{ByteRange, ByteStream, Error, ErrorKind, ObjectKey, Result, RetrieveOptions};
 
 use super::SimpleStorageService;
 use super::audit::Act;
+use super::digest::Check;
 use super::types::{FileContent, FileInfo, RetrieveFileOptions};
-use crate::catalog::{Catalog, FileId, FileRecord, FileVersionId, Sha256, UserId, VersionRecord};
+use crate::catalog::{Catalog, Digests, FileId, FileRecord, FileVersionId, UserId, VersionRecord};
 use crate::manager::NamedBackend;
 
 /// How often a read that broke off is taken up again without having got a byte further.
@@ -81,7 +81,7 @@ impl SimpleStorageService {
         }
         let named = self.inner.manager.backend(&placement.backend)?;
         let source = Source { named, key: placement.key.clone(), whole_size: version.size_bytes };
-        source.checked(range, version.sha256).await
+        source.checked(range, &version.digests).await
     }
 }
 
@@ -112,18 +112,20 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The bytes of a range that is not empty; those of the whole are compared with the digest that was saved.
+    /// The bytes of a range that is not empty; those of the whole are compared with what was saved.
     ///
     /// # Errors
     ///
     /// `Corrupted` where the object is not there, `ChecksumMismatch` where it is another; those of the backend.
-    pub(super) async fn checked(self, range: Range<u64>, expected: Sha256) -> Result<ByteStream> {
+    pub(super) async fn checked(self, range: Range<u64>, saved: &Digests) -> Result<ByteStream> {
         let whole = range == (0..self.whole_size);
         let body = self.open(range.clone()).await?;
         if let Some(bytes) = body.as_buffer()
             && whole
         {
-            check_digest(sha2::Sha256::digest(bytes).into(), expected)?;
+            let mut check = Check::against(saved);
+            check.update(bytes);
+            check.finish()?;
             return Ok(body);
         }
         let length = range.end - range.start;
@@ -132,8 +134,7 @@ impl Source {
             body,
             next: range.start,
             end: range.end,
-            hasher: whole.then(sha2::Sha256::new),
-            expected,
+            check: whole.then(|| Check::against(saved)),
             fruitless: 0,
         };
         let chunks = stream::try_unfold(reader, |mut reader| async move {
@@ -174,8 +175,7 @@ struct Reader {
     body: ByteStream,
     next: u64,
     end: u64,
-    hasher: Option<sha2::Sha256>,
-    expected: Sha256,
+    check: Option<Check>,
     fruitless: u32,
 }
 
@@ -196,15 +196,15 @@ impl Reader {
     }
 
     /// Accounts for a chunk; the stream around this one refuses those that are too many. The last one of a whole
-    /// read is given only if all of them have the digest that was saved, so that nobody holds a complete file that
+    /// read is given only if all of them are what was saved, so that nobody holds a complete file that
     /// is a wrong one.
     fn take(&mut self, chunk: Bytes) -> Result<Bytes> {
         self.next += chunk.len() as u64;
         self.fruitless = 0;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&chunk);
+        if let Some(check) = &mut self.check {
+            check.update(&chunk);
             if self.next == self.end {
-                check_digest(hasher.clone().finalize().into(), self.expected)?;
+                check.finish()?;
             }
         }
         Ok(chunk)
@@ -234,13 +234,4 @@ pub(super) fn lost(named: &NamedBackend, key: &ObjectKey, error: Error) -> Error
         }
         _ => error,
     }
-}
-
-fn check_digest(actual: Sha256, expected: Sha256) -> Result<()> {
-    if actual == expected {
-        return Ok(());
-    }
-    Err(Error::new(ErrorKind::ChecksumMismatch, "the bytes in the backend are not those that were saved")
-        .with_context("saved_sha256", hex::encode(expected))
-        .with_context("found_sha256", hex::encode(actual)))
 }

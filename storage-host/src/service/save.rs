@@ -138,7 +138,7 @@ impl SimpleStorageService {
         };
         let (body, tally) = upload.into_body(lease.clone());
         let saved = lease.hold(named.backend.save(&key, body, save_options)).await?;
-        let (size_bytes, sha256) = tally.lock().result();
+        let (size_bytes, digests) = tally.lock().result();
         if saved.size_bytes != size_bytes {
             lease.give_up().await;
             return Err(Error::new(
@@ -149,7 +149,7 @@ impl SimpleStorageService {
             .with_context("stored_bytes", saved.size_bytes));
         }
         if let Some(expected) = options.sha256
-            && let Err(error) = expect_digest(expected, sha256)
+            && let Err(error) = expect_digest(expected, digests.sha256)
         {
             lease.give_up().await;
             return Err(error);
@@ -163,7 +163,7 @@ impl SimpleStorageService {
             filename: filename.to_owned(),
             content_type,
             size_bytes,
-            sha256,
+            digests,
             metadata: options.metadata,
             tags: options.tags,
             placement,

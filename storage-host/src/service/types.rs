@@ -221,7 +221,7 @@ impl FileInfo {
             filename: version.filename,
             content_type: version.content_type,
             size_bytes: version.size_bytes,
-            sha256: version.sha256,
+            sha256: version.digests.sha256,
             metadata: version.metadata,
             tags: version.tags,
             created_at,

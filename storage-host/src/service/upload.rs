@@ -5,23 +5,23 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
-use sha2::Digest;
 use storage_core::{ByteStream, Result};
 
+use super::digest::{self, Digester};
 use super::lease::Lease;
-use crate::catalog::Sha256;
+use crate::catalog::{Digests, Sha256};
 
 /// Bodies up to this size are taken into one buffer before they are sent on: their digest is known then, and a
 /// failed attempt can be repeated. Small, since a thousand slow clients may each hold as much.
-pub(crate) const BUFFERED_BYTES: usize = 64 * 1024;
+pub(crate) const BUFFERED_BYTES: usize = digest::SMALL_BYTES;
 
 /// As much of a longer body as tells its type, however small the chunks are in which it comes.
 const TELLING_BYTES: usize = 8 * 1024;
 
 /// A body of which the beginning is known.
 pub(crate) enum Upload {
-    /// All of it, with its digest.
-    Whole(Bytes, Sha256),
+    /// All of it, with its digests.
+    Whole(Bytes, Digests),
     /// The beginning, and the rest behind it.
     Streaming {
         /// What was read to look at it.
@@ -35,7 +35,7 @@ impl Upload {
     /// Reads as much of a body as tells what it is.
     pub(crate) async fn begin(mut body: ByteStream) -> Result<Self> {
         if let Some(bytes) = body.as_buffer() {
-            return Ok(Self::Whole(bytes.clone(), digest(bytes.clone()).await));
+            return Ok(Self::Whole(bytes.clone(), digests(bytes.clone()).await));
         }
         let small = body.length_bytes().is_none_or(|length| length <= BUFFERED_BYTES as u64);
         let enough = if small { BUFFERED_BYTES + 1 } else { TELLING_BYTES };
@@ -50,7 +50,7 @@ impl Upload {
             }
         }
         let whole = head.freeze();
-        Ok(Self::Whole(whole.clone(), digest(whole).await))
+        Ok(Self::Whole(whole.clone(), digests(whole).await))
     }
 
     /// The first bytes.
@@ -72,7 +72,7 @@ impl Upload {
     /// The digest, where it is known before all bytes are there.
     pub(crate) fn sha256(&self) -> Option<Sha256> {
         match self {
-            Self::Whole(_, sha256) => Some(*sha256),
+            Self::Whole(_, digests) => Some(digests.sha256),
             Self::Streaming { .. } => None,
         }
     }
@@ -80,8 +80,8 @@ impl Upload {
     /// The body for the backend, and the tally that is complete when the body was read to its end.
     pub(crate) fn into_body(self, lease: Arc<Lease>) -> (ByteStream, Arc<Mutex<Tally>>) {
         match self {
-            Self::Whole(bytes, sha256) => {
-                let tally = Tally { size_bytes: bytes.len() as u64, digest: DigestState::Done(sha256) };
+            Self::Whole(bytes, digests) => {
+                let tally = Tally { size_bytes: bytes.len() as u64, digest: DigestState::Done(digests) };
                 (ByteStream::from_bytes(bytes), Arc::new(Mutex::new(tally)))
             }
             Self::Streaming { head, rest } => {
@@ -97,16 +97,16 @@ impl Upload {
     }
 }
 
-/// The digest of a buffer; a large one does not hold up its thread's other tasks.
-async fn digest(bytes: Bytes) -> Sha256 {
+/// The digests of a buffer; a large one does not hold up its thread's other tasks.
+async fn digests(bytes: Bytes) -> Digests {
     const INLINE_BYTES: usize = 1024 * 1024;
     if bytes.len() > INLINE_BYTES {
         let large = bytes.clone();
-        if let Ok(digest) = tokio::task::spawn_blocking(move || sha2::Sha256::digest(&large).into()).await {
-            return digest;
+        if let Ok(digests) = tokio::task::spawn_blocking(move || digest::of_buffer(&large)).await {
+            return digests;
         }
     }
-    sha2::Sha256::digest(&bytes).into()
+    digest::of_buffer(&bytes)
 }
 
 /// What has passed of a body.
@@ -117,31 +117,31 @@ pub(crate) struct Tally {
 }
 
 enum DigestState {
-    Running(sha2::Sha256),
-    Done(Sha256),
+    Running(Digester),
+    Done(Digests),
 }
 
 impl Default for DigestState {
     fn default() -> Self {
-        Self::Running(sha2::Sha256::new())
+        Self::Running(Digester::large())
     }
 }
 
 impl Tally {
     fn add(&mut self, chunk: &[u8]) {
         self.size_bytes += chunk.len() as u64;
-        if let DigestState::Running(hasher) = &mut self.digest {
-            hasher.update(chunk);
+        if let DigestState::Running(digester) = &mut self.digest {
+            digester.update(chunk);
         }
     }
 
-    /// The length and the digest of all that passed.
-    pub(crate) fn result(&self) -> (u64, Sha256) {
-        let digest = match &self.digest {
-            DigestState::Running(hasher) => hasher.clone().finalize().into(),
-            DigestState::Done(digest) => *digest,
+    /// The length and the digests of all that passed.
+    pub(crate) fn result(&self) -> (u64, Digests) {
+        let digests = match &self.digest {
+            DigestState::Running(digester) => digester.digests(),
+            DigestState::Done(digests) => *digests,
         };
-        (self.size_bytes, digest)
+        (self.size_bytes, digests)
     }
 }
 

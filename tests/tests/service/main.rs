@@ -4,6 +4,7 @@ mod audit;
 mod batch;
 mod cancel;
 mod delete;
+mod digests;
 mod isolation;
 mod kill;
 mod links;

@@ -33,6 +33,7 @@ pub(super) const SCHEMA: Schema = Schema {
         include_str!("migrations/0001_catalog.sql"),
         include_str!("migrations/0002_key_scope.sql"),
         include_str!("migrations/0003_scrubs.sql"),
+        include_str!("migrations/0004_blake3.sql"),
     ],
 };
 

@@ -27,7 +27,7 @@ const SET_FIRST: &str = "UPDATE files SET created_at = ?2 WHERE file_id = ?1 AND
 const SET_LAST_NUMBER: &str = "UPDATE files SET last_number = ?2 WHERE file_id = ?1";
 
 const ADD_VERSION: &str = "INSERT INTO versions (file_id, version_id, number, filename, content_type, \
-     size_bytes, sha256, metadata, tags, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+     size_bytes, sha256, metadata, tags, created_at, blake3) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
      ON CONFLICT DO NOTHING";
 
 const HAS_VERSION: &str = "SELECT 1 FROM versions WHERE file_id = ?1 AND version_id = ?2";
@@ -218,10 +218,11 @@ fn add_version(connection: &Connection, version: &NewVersion, number: u64) -> An
         version.filename,
         version.content_type,
         version.size_bytes,
-        version.sha256.as_slice(),
+        version.digests.sha256.as_slice(),
         texts_to_column(&version.metadata)?,
         texts_to_column(&version.tags)?,
-        micros(version.created_at)
+        micros(version.created_at),
+        version.digests.blake3.as_ref().map(<[u8; 32]>::as_slice)
     ];
     if run(connection, ADD_VERSION, params)? == 0 {
         return Err(Error::new(ErrorKind::AlreadyExists, "there is a version with this id")
@@ -289,7 +290,7 @@ fn saved(version: &NewVersion, number: u64) -> SavedVersion {
         filename: version.filename.clone(),
         content_type: version.content_type.clone(),
         size_bytes: version.size_bytes,
-        sha256: hex::encode(version.sha256),
+        sha256: hex::encode(version.digests.sha256),
         backend: version.placement.backend.clone(),
     }
 }
@@ -306,7 +307,7 @@ fn record(version: NewVersion, number: u64, created_at: i64) -> FileRecord {
             filename: version.filename,
             content_type: version.content_type,
             size_bytes: version.size_bytes,
-            sha256: version.sha256,
+            digests: version.digests,
             metadata: version.metadata,
             tags: version.tags,
             // As the column keeps it, so that what is answered now is what is read later.

@@ -5,13 +5,15 @@ use storage_core::{Error, ErrorKind};
 
 use super::error::Answer;
 use super::value::{all, first, key_from_column, texts_from_column, tier_from_column, time};
-use crate::catalog::{FileId, FileRecord, FileVersionId, PlacedVersion, Placement, UserId, VersionRecord};
+use crate::catalog::{
+    Digests, FileId, FileRecord, FileVersionId, PlacedVersion, Placement, UserId, VersionRecord,
+};
 
 /// The columns that [`file_from_row`] reads.
 macro_rules! file_columns {
     () => {
         "v.version_id, v.number, v.filename, v.content_type, v.size_bytes, v.sha256, v.metadata, v.tags, \
-         v.created_at, f.file_id, f.user_id, f.created_at"
+         v.created_at, v.blake3, f.file_id, f.user_id, f.created_at"
     };
 }
 pub(super) use file_columns;
@@ -28,15 +30,15 @@ const OWNED: &str = "SELECT 1 FROM files WHERE file_id = ?1 AND user_id = ?2";
 const OWNER: &str = "SELECT user_id FROM files WHERE file_id = ?1";
 
 const VERSION: &str = "SELECT version_id, number, filename, content_type, size_bytes, sha256, metadata, tags, \
-     created_at FROM versions WHERE file_id = ?1 AND version_id = ?2";
+     created_at, blake3 FROM versions WHERE file_id = ?1 AND version_id = ?2";
 
 const VERSIONS: &str = "SELECT version_id, number, filename, content_type, size_bytes, sha256, metadata, tags, \
-     created_at FROM versions WHERE file_id = ?1 ORDER BY number DESC";
+     created_at, blake3 FROM versions WHERE file_id = ?1 ORDER BY number DESC";
 
 pub(super) const PLACEMENTS: &str = "SELECT backend, object_key, tier FROM placements \
      WHERE file_id = ?1 AND version_id = ?2 ORDER BY ordinal";
 
-const PLACED: &str = "SELECT p.object_key, f.user_id, p.file_id, p.version_id, v.size_bytes, v.sha256 \
+const PLACED: &str = "SELECT p.object_key, f.user_id, p.file_id, p.version_id, v.size_bytes, v.sha256, v.blake3 \
      FROM placements p \
      JOIN versions v ON v.file_id = p.file_id AND v.version_id = p.version_id \
      JOIN files f ON f.file_id = p.file_id \
@@ -101,7 +103,7 @@ pub(super) fn placements_after(
             file: row.get(2)?,
             version: row.get(3)?,
             size_bytes: row.get(4)?,
-            sha256: row.get(5)?,
+            digests: Digests { sha256: row.get(5)?, blake3: row.get(6)? },
         })
     })
 }
@@ -115,9 +117,9 @@ pub(super) fn with_placements(connection: &Connection, mut record: FileRecord) -
 /// A file of [`file_columns`], still without placements.
 pub(super) fn file_from_row(row: &Row<'_>) -> Answer<FileRecord> {
     Ok(FileRecord {
-        id: row.get(9)?,
-        user: row.get(10)?,
-        created_at: time(row.get(11)?),
+        id: row.get(10)?,
+        user: row.get(11)?,
+        created_at: time(row.get(12)?),
         current: version_from_row(row)?,
     })
 }
@@ -129,7 +131,7 @@ fn version_from_row(row: &Row<'_>) -> Answer<VersionRecord> {
         filename: row.get(2)?,
         content_type: row.get(3)?,
         size_bytes: row.get(4)?,
-        sha256: row.get(5)?,
+        digests: Digests { sha256: row.get(5)?, blake3: row.get(9)? },
         metadata: texts_from_column(row, 6)?,
         tags: texts_from_column(row, 7)?,
         created_at: time(row.get(8)?),

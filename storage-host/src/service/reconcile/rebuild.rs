@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use serde::Serialize;
-use sha2::Digest;
 use storage_core::{
     Capabilities, Error, ErrorKind, MetadataOptions, ObjectKey, ObjectMeta, Result, RetrieveOptions,
 };
 
 use super::listing::Objects;
-use crate::catalog::{Base, FileId, FileVersionId, NewVersion, Placement, Sha256, UserId};
+use crate::catalog::{Base, Digests, FileId, FileVersionId, NewVersion, Placement, Sha256, UserId};
 use crate::manager::NamedBackend;
+use crate::service::digest::Digester;
 use crate::service::save::{META_FILENAME, META_SHA256, user_metadata};
 use crate::service::{SimpleStorageService, naming};
 
@@ -131,8 +131,8 @@ async fn describe(
     rebuild: &mut BackendRebuild,
 ) -> Result<NewVersion> {
     let meta = named.backend.get_metadata(key, MetadataOptions::default()).await?;
-    let sha256 = match known_digest(&meta) {
-        Some(sha256) => sha256,
+    let digests = match known_digest(&meta) {
+        Some(sha256) => Digests::from(sha256),
         None => {
             rebuild.digested += 1;
             digest(named, key, meta.size_bytes).await?
@@ -147,7 +147,7 @@ async fn describe(
         filename: meta.metadata.get(META_FILENAME).map_or(last_segment, String::as_str).to_owned(),
         content_type: meta.content_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
         size_bytes: meta.size_bytes,
-        sha256,
+        digests,
         metadata: user_metadata(&meta.metadata),
         tags: meta.tags,
         placement: Placement { backend: named.name.clone(), key: key.clone(), tier: meta.tier },
@@ -164,12 +164,12 @@ fn known_digest(meta: &ObjectMeta) -> Option<Sha256> {
     })
 }
 
-async fn digest(named: &NamedBackend, key: &ObjectKey, size_bytes: u64) -> Result<Sha256> {
+async fn digest(named: &NamedBackend, key: &ObjectKey, size_bytes: u64) -> Result<Digests> {
     let mut body = named.backend.retrieve(key, RetrieveOptions::default()).await?.body;
-    let mut hasher = sha2::Sha256::new();
+    let mut digester = Digester::of_length(size_bytes);
     let mut read_bytes = 0;
     while let Some(chunk) = body.next().await.transpose()? {
-        hasher.update(&chunk);
+        digester.update(&chunk);
         read_bytes += chunk.len() as u64;
     }
     if read_bytes != size_bytes {
@@ -178,7 +178,7 @@ async fn digest(named: &NamedBackend, key: &ObjectKey, size_bytes: u64) -> Resul
             "the object gives another number of bytes than it says it has",
         ));
     }
-    Ok(hasher.finalize().into())
+    Ok(digester.digests())
 }
 
 /// When an id was made (UUIDv7 begins with the time).

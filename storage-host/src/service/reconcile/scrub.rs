@@ -243,7 +243,7 @@ impl SimpleStorageService {
 
 /// Reads the object of a version to its end, checked as any full read is.
 async fn read_whole(named: &Arc<NamedBackend>, placed: &PlacedVersion, pace: &mut Pace) -> Result<()> {
-    let PlacedVersion { key, size_bytes, sha256, .. } = placed;
+    let PlacedVersion { key, size_bytes, digests, .. } = placed;
     if *size_bytes == 0 {
         // Nothing is to be read, and yet the object must be there and be empty.
         let found = named.backend.get_metadata(key, MetadataOptions::default()).await;
@@ -255,7 +255,7 @@ async fn read_whole(named: &Arc<NamedBackend>, placed: &PlacedVersion, pace: &mu
             .with_context("found_bytes", found.size_bytes));
     }
     let source = Source { named: named.clone(), key: key.clone(), whole_size: *size_bytes };
-    let mut body = source.checked(0..*size_bytes, *sha256).await?;
+    let mut body = source.checked(0..*size_bytes, digests).await?;
     while let Some(chunk) = body.next().await.transpose()? {
         pace.took(chunk.len() as u64).await;
     }

@@ -180,7 +180,7 @@ fn new_file(number: u64) -> Result<NewVersion> {
         filename,
         content_type: "application/pdf".to_owned(),
         size_bytes: 4_096,
-        sha256: [7; 32],
+        digests: [7; 32].into(),
         metadata: BTreeMap::from([("job".to_owned(), "4711".to_owned())]),
         tags: BTreeMap::new(),
         placement: Placement { backend: "local".to_owned(), key, tier: None },

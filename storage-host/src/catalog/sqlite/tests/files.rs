@@ -14,10 +14,13 @@ async fn a_saved_file_reads_back_whole() {
     assert_eq!(saved.current.number, 1);
     assert_eq!(saved.current.filename, "résumé.pdf");
     assert_eq!(saved.current.metadata, new.metadata);
+    assert_eq!(saved.current.digests, new.digests);
     assert_eq!(saved.current.placements, std::slice::from_ref(&new.placement));
     assert_eq!(saved.created_at, new.created_at);
     let version = catalog.version(&new.user, new.file, new.version).await.expect("its version");
     assert_eq!(version, saved.current);
+    let placed = catalog.placements_after("local", None, 10).await.expect("its placement");
+    assert_eq!(placed.iter().map(|placed| placed.digests).collect::<Vec<_>>(), [new.digests]);
 
     let events = catalog.events();
     assert_eq!(events.len(), 1);

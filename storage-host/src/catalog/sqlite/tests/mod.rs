@@ -16,7 +16,8 @@ use tempfile::TempDir;
 
 use super::SqliteCatalog;
 use crate::catalog::{
-    AuditEntry, Base, Catalog, CatalogOptions, FileId, FileVersionId, NewVersion, Placement, Quota, UserId,
+    AuditEntry, Base, Catalog, CatalogOptions, Digests, FileId, FileVersionId, NewVersion, Placement, Quota,
+    UserId,
 };
 
 /// A catalog in a folder of its own, which goes with it.
@@ -67,7 +68,7 @@ fn new_file(owner: &str, filename: &str, size_bytes: u64) -> NewVersion {
         filename: filename.to_owned(),
         content_type: "application/pdf".to_owned(),
         size_bytes,
-        sha256: [7; 32],
+        digests: Digests { sha256: [7; 32], blake3: Some([8; 32]) },
         metadata: BTreeMap::from([("job".to_owned(), "42 \"é\"".to_owned())]),
         tags: BTreeMap::new(),
         placement: Placement {

@@ -107,6 +107,34 @@ async fn keys_that_were_made_before_there_were_others_are_for_files() {
 }
 
 #[tokio::test]
+async fn versions_that_were_saved_before_there_was_a_second_digest_have_one() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path().join("catalog.db");
+    let old = Connection::open(&path).expect("a database");
+    old.pragma_update(None, "application_id", SCHEMA.application_id).expect("our mark");
+    for migration in &SCHEMA.migrations[..3] {
+        old.execute_batch(migration).expect("the third version");
+    }
+    old.pragma_update(None, "user_version", 3).expect("its number");
+    let file = new_file("anna", "a", 1);
+    let (id, version) = (file.file, file.version);
+    old.execute("INSERT INTO users (user_id) VALUES ('anna')", []).expect("a user");
+    old.execute("INSERT INTO files VALUES (?1, 'anna', 1, ?2, 1, 1, 'a', 1)", (id, version)).expect("a file");
+    old.execute(
+        "INSERT INTO versions VALUES (?1, ?2, 1, 'a', 'text/plain', 1, ?3, '{}', '{}', 1)",
+        (id, version, [9_u8; 32].as_slice()),
+    )
+    .expect("a version");
+    drop(old);
+    let catalog = open(&path).expect("it opens");
+    let next = next_version(&file, Base::Current, 2);
+    catalog.commit_version(next.clone(), audit("anna", "save")).await.expect("committed");
+    let versions = catalog.versions(&file.user, id).await.expect("both");
+    let digests: Vec<_> = versions.iter().map(|version| version.digests).collect();
+    assert_eq!(digests, [next.digests, [9; 32].into()]);
+}
+
+#[tokio::test]
 async fn a_catalog_of_version_0_is_migrated_and_one_of_this_version_left_alone() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("catalog.db");

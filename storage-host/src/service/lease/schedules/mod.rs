@@ -133,7 +133,7 @@ impl World {
             filename: "cv.pdf".to_owned(),
             content_type: "application/pdf".to_owned(),
             size_bytes,
-            sha256: [7; 32],
+            digests: [7; 32].into(),
             metadata: BTreeMap::new(),
             tags: BTreeMap::new(),
             placement: Placement { backend: self.backend.name.clone(), key, tier: None },
