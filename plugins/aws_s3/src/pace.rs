@@ -1,11 +1,17 @@
 //! [`Pace`]: how many parts of one file are on their way at once.
 //!
-//! It begins with a few, adds one as long as that makes the whole faster, and halves when S3 asks for less.
+//! It begins with a few, doubles them as long as that makes the whole faster, then adds one where that does, and halves
+//! when S3 asks for less.
 
 use std::time::{Duration, Instant};
 
-/// What a file begins with.
+/// What a file begins with of which nothing is known.
 const FIRST: usize = 4;
+/// What a read begins with from a server that is near, of which a part or two fill the way: each more is one that waits
+/// in memory, outside of the processor's caches.
+const FIRST_OF_NEAR: usize = 3;
+/// A server that answers within this time is near.
+const NEAR: Duration = Duration::from_millis(8);
 /// How much faster one more must make the whole to be worth keeping.
 const WORTHWHILE: f64 = 1.05;
 
@@ -13,7 +19,11 @@ const WORTHWHILE: f64 = 1.05;
 #[derive(Debug)]
 pub(crate) struct Pace {
     allowed: usize,
+    /// What it began with, which fruitless doublings do not go below.
+    first: usize,
     most: usize,
+    /// Whether the last step was a doubling, of which is to be seen what it brings: a file has few parts to learn from.
+    doubles: bool,
     /// Since when, and how many bytes arrived in that time.
     round: Instant,
     round_bytes: u64,
@@ -24,7 +34,26 @@ pub(crate) struct Pace {
 impl Pace {
     /// At most so many.
     pub(crate) fn new(most: usize, now: Instant) -> Self {
-        Self { allowed: FIRST.min(most), most, round: now, round_bytes: 0, round_parts: 0, best_rate: 0.0 }
+        Self::starting_with(FIRST, most, now)
+    }
+
+    /// At most so many, of a read whose first answer took so long.
+    pub(crate) fn of_read(most: usize, answered_after: Duration, now: Instant) -> Self {
+        Self::starting_with(if answered_after < NEAR { FIRST_OF_NEAR } else { FIRST }, most, now)
+    }
+
+    fn starting_with(first: usize, most: usize, now: Instant) -> Self {
+        let allowed = first.min(most);
+        Self {
+            allowed,
+            first: allowed,
+            most,
+            doubles: true,
+            round: now,
+            round_bytes: 0,
+            round_parts: 0,
+            best_rate: 0.0,
+        }
     }
 
     /// How many may be on their way now.
@@ -49,7 +78,14 @@ impl Pace {
         let rate = self.round_bytes as f64 / elapsed.as_secs_f64();
         if rate > self.best_rate * WORTHWHILE {
             self.best_rate = rate;
-            self.allowed = (self.allowed + 1).min(self.most);
+            let more = if self.doubles { self.allowed } else { 1 };
+            let grown = (self.allowed + more).min(self.most);
+            self.doubles &= grown > self.allowed;
+            self.allowed = grown;
+        } else if self.doubles {
+            // The last doubling brought nothing.
+            self.doubles = false;
+            self.allowed = (self.allowed / 2).max(self.first.min(self.most));
         }
         self.begin_round(now);
     }
@@ -57,6 +93,7 @@ impl Pace {
     /// S3 asked for less.
     pub(crate) fn throttled(&mut self, now: Instant) {
         self.allowed = (self.allowed / 2).max(1);
+        self.doubles = false;
         self.best_rate = 0.0;
         self.begin_round(now);
     }
@@ -89,6 +126,12 @@ mod tests {
         assert_eq!(scales.allowed(), 16, "every connection adds its own rate");
         let full = after(40, |allowed| (allowed as f64 * 1e6).min(6e6));
         assert!((6..=8).contains(&full.allowed()), "six fill the line: {}", full.allowed());
+    }
+
+    #[test]
+    fn a_read_from_afar_begins_with_more() {
+        let begins = |millis| Pace::of_read(16, Duration::from_millis(millis), Instant::now()).allowed();
+        assert_eq!((begins(1), begins(20)), (3, 4));
     }
 
     #[test]

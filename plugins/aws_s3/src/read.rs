@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::get_object::builders::GetObjectFluentBuilder;
@@ -44,10 +44,12 @@ pub(crate) async fn retrieve(
     let is_ranged = header.is_some();
     let request = get(store, key, options.version.as_ref()).set_range(header);
     let request = conditioned(request, &options.condition).checksum_mode(ChecksumMode::Enabled);
+    let asked_at = Instant::now();
     let answer = match call(store, "get the object", 0, request.send()).await {
         Ok(answer) => answer,
         Err(error) => return Err(refusal(store, key, &options, error).await),
     };
+    let answered_after = asked_at.elapsed();
     let Some((range, size_bytes)) = extent(&answer, is_ranged) else {
         // What is answered for a range of an object without bytes need not be a range.
         return Err(unsatisfiable(store, key, &options).await);
@@ -60,7 +62,7 @@ pub(crate) async fn retrieve(
     let checksums = facts.checksums;
     let meta = describe(store, key, size_bytes, facts, false).await?;
     let pin = Pin { key: key.clone(), version: meta.version.clone(), etag: meta.etag.clone() };
-    let body = Reader::new(store, pin, answer.body, range.clone(), checksums).into_stream();
+    let body = Reader::new(store, pin, answer.body, range.clone(), answered_after, checksums).into_stream();
     Ok(Retrieved { meta, range, body })
 }
 

@@ -27,6 +27,9 @@ use crate::store::Store;
 /// From so many pieces on, they are fetched at once.
 const PARALLEL_PIECES: u64 = 2;
 
+/// A chunk of so many bytes is handed on as it came; smaller ones are gathered, which costs a copy.
+const LARGE_BYTES: usize = 64 * 1024;
+
 /// Which version of which object is read.
 #[derive(Clone, Debug)]
 pub(crate) struct Pin {
@@ -42,9 +45,9 @@ pub(crate) struct Reader {
     /// What is read now, straight from S3.
     open: Segment,
     /// What comes after it: being fetched, in order.
-    fetched: VecDeque<AbortOnDropHandle<Result<(Bytes, Duration)>>>,
+    fetched: VecDeque<AbortOnDropHandle<Result<VecDeque<Bytes>>>>,
     /// The piece whose turn it is.
-    piece: Bytes,
+    piece: VecDeque<Bytes>,
     /// What was not asked for yet.
     ahead: Range<u64>,
     pace: Pace,
@@ -52,12 +55,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Reads this range, whose answer is open.
+    /// Reads this range, whose answer is open, and took so long to come.
     pub(crate) fn new(
         store: &Arc<Store>,
         pin: Pin,
         body: Body,
         range: Range<u64>,
+        answered_after: Duration,
         expected: Checksums,
     ) -> Self {
         let piece_bytes = store.config.part_bytes;
@@ -68,9 +72,9 @@ impl Reader {
             pin,
             open: Segment { body: Some(body), range: range.start..first_end },
             fetched: VecDeque::new(),
-            piece: Bytes::new(),
+            piece: VecDeque::new(),
             ahead: first_end..range.end,
-            pace: Pace::new(store.config.concurrency, Instant::now()),
+            pace: Pace::of_read(store.config.concurrency, answered_after, Instant::now()),
             digests: (!expected.is_empty()).then(|| Digests::expecting(expected)),
         }
     }
@@ -110,16 +114,17 @@ impl Reader {
     async fn next_of_pieces(&mut self) -> Result<Option<Bytes>> {
         while self.piece.is_empty() {
             let Some(fetch) = self.fetched.pop_front() else { return Ok(None) };
-            let (piece, _) = match fetch.await {
+            let piece = match fetch.await {
                 Ok(fetched) => fetched?,
                 Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
                 Err(_) => return Err(Error::new(ErrorKind::Cancelled, "the backend is closing")),
             };
-            self.pace.arrived(piece.len() as u64, Instant::now());
+            let bytes: usize = piece.iter().map(Bytes::len).sum();
+            self.pace.arrived(bytes as u64, Instant::now());
             self.piece = piece;
             self.read_ahead();
         }
-        Ok(Some(self.piece.split_to(self.piece.len().min(CHUNK_BYTES))))
+        Ok(self.piece.pop_front())
     }
 
     /// Asks for as many pieces as may be on their way or wait for their turn.
@@ -129,11 +134,8 @@ impl Reader {
             let range = self.ahead.start..end;
             self.ahead.start = end;
             let (store, pin) = (Arc::clone(&self.store), self.pin.clone());
-            let fetch = tokio::spawn(async move {
-                let started = Instant::now();
-                let piece = Segment { body: None, range }.collect(&store, &pin).await?;
-                Ok((piece, started.elapsed()))
-            });
+            let fetch =
+                tokio::spawn(async move { Segment { body: None, range }.collect(&store, &pin).await });
             self.fetched.push_back(AbortOnDropHandle::new(fetch));
         }
     }
@@ -147,14 +149,23 @@ struct Segment {
 }
 
 impl Segment {
-    /// All of it, in one buffer.
-    async fn collect(mut self, store: &Store, pin: &Pin) -> Result<Bytes> {
-        let length = usize::try_from(self.range.end - self.range.start).unwrap_or(usize::MAX);
-        let mut whole = BytesMut::with_capacity(length);
+    /// All of it, in chunks of a good size.
+    async fn collect(mut self, store: &Store, pin: &Pin) -> Result<VecDeque<Bytes>> {
+        let mut chunks = VecDeque::new();
+        let mut small = BytesMut::new();
         while let Some(chunk) = self.next(store, pin).await? {
-            whole.extend_from_slice(&chunk);
+            if chunk.len() >= LARGE_BYTES {
+                chunks.extend([small.split().freeze(), chunk]);
+            } else {
+                small.extend_from_slice(&chunk);
+                if small.len() >= CHUNK_BYTES {
+                    chunks.push_back(small.split().freeze());
+                }
+            }
         }
-        Ok(whole.freeze())
+        chunks.push_back(small.freeze());
+        chunks.retain(|chunk| !chunk.is_empty());
+        Ok(chunks)
     }
 
     /// The next bytes: as many as are there, up to a good size of a chunk.
@@ -199,7 +210,7 @@ impl Segment {
             Ok(Some(Err(error))) => return Err(broken("the connection broke").with_source(error)),
             Ok(Some(Ok(first))) => first,
         };
-        if first.len() >= CHUNK_BYTES || first.len() >= left {
+        if first.len() >= LARGE_BYTES || first.len() >= left {
             return Ok(first.slice(..first.len().min(left)));
         }
         // Small chunks are dear, but none is waited for.

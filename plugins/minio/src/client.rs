@@ -7,7 +7,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use aws_sdk_s3::config::interceptors::BeforeDeserializationInterceptorContextRef;
+use aws_sdk_s3::config::interceptors::{
+    BeforeDeserializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+};
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
@@ -53,6 +55,35 @@ impl Intercept for ServerHeader {
         }
         Ok(())
     }
+}
+
+/// Asks for the digest of the object along with its bytes.
+///
+/// As a header and not as the request's option, with which the SDK would check the body itself, besides us, and never
+/// the bodies of ranges. It belongs to a client, since what is added to a single request makes the SDK put together
+/// its whole configuration anew.
+#[derive(Debug)]
+struct AskForDigest;
+
+impl Intercept for AskForDigest {
+    fn name(&self) -> &'static str {
+        "AskForDigest"
+    }
+
+    fn modify_before_signing(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        _bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        context.request_mut().headers_mut().insert("x-amz-checksum-mode", "ENABLED");
+        Ok(())
+    }
+}
+
+/// The client that reads objects from a server that keeps their digests, over the connections of this one.
+pub(crate) fn asking_for_digests(client: &aws_sdk_s3::Client) -> aws_sdk_s3::Client {
+    aws_sdk_s3::Client::from_conf(client.config().to_builder().interceptor(AskForDigest).build())
 }
 
 /// Makes the client. Nothing is sent.

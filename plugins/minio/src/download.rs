@@ -19,6 +19,9 @@ use crate::piece;
 use crate::save::quoted;
 use crate::store::Store;
 
+/// A chunk of so many bytes is handed on as it came; smaller ones are gathered, which costs a copy.
+const LARGE_BYTES: usize = 64 * 1024;
+
 /// One version of an object.
 pub(crate) struct Pinned {
     pub(crate) store: Arc<Store>,
@@ -55,24 +58,26 @@ struct Download {
     fetches: VecDeque<Fetch>,
     pace: Pace,
     gathered: BytesMut,
-    crc: crc_fast::Digest,
-    expected_crc: Option<u64>,
+    /// The CRC that the whole must have, and that of what was given.
+    expected: Option<(u64, crc_fast::Digest)>,
 }
 
-/// The bytes of a range. `first` is the answer that told of the object, whose bytes begin at `first_start`.
+/// The bytes of a range. `first` is the answer that told of the object, whose bytes begin at `first_start` and which
+/// took so long to come.
 /// Where the range is the whole and its CRC is known, the body ends with an error if the bytes do not have it.
 pub(crate) fn body(
     pinned: Pinned,
     first: Payload,
     first_start: u64,
     range: Range<u64>,
+    answered_after: Duration,
     expected_crc: Option<u64>,
 ) -> ByteStream {
     let part_bytes = pinned.store.config.part_bytes;
     let length_bytes = range.end - range.start;
     // Side by side pays only where there are several parts; the first answer gives one of them.
     let first_end = if length_bytes > 2 * part_bytes { range.start + part_bytes } else { range.end };
-    let pace = Pace::within(pinned.store.config.memory_bytes, part_bytes);
+    let pace = Pace::of_read(pinned.store.config.memory_bytes, part_bytes, answered_after);
     let download = Download {
         pinned: Arc::new(pinned),
         first: Some(first),
@@ -85,8 +90,7 @@ pub(crate) fn body(
         fetches: VecDeque::new(),
         pace,
         gathered: BytesMut::new(),
-        crc: crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme),
-        expected_crc,
+        expected: expected_crc.map(|crc| (crc, crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme))),
     };
     let chunks = stream::try_unfold(download, |mut download| async move {
         Ok(download.next().await?.map(|chunk| (chunk, download)))
@@ -106,7 +110,9 @@ impl Download {
             None => self.next_of_fetches().await?,
         };
         self.at += chunk.len() as u64;
-        self.crc.update(&chunk);
+        if let Some((_, crc)) = &mut self.expected {
+            crc.update(&chunk);
+        }
         if self.at == self.end {
             // The last chunk is not given away before the whole is known to be right.
             self.verify()?;
@@ -115,8 +121,8 @@ impl Download {
     }
 
     fn verify(&self) -> Result<()> {
-        match self.expected_crc {
-            Some(expected) if self.crc.finalize() != expected => {
+        match &self.expected {
+            Some((expected, crc)) if crc.finalize() != *expected => {
                 Err(Error::new(ErrorKind::ChecksumMismatch, "the server gave other bytes than were stored")
                     .with_context("algorithm", "crc64nvme"))
             }
@@ -147,6 +153,10 @@ impl Download {
                         self.skip_bytes -= skipped;
                         let mut bytes = bytes.split_off(skipped as usize);
                         bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                        let is_enough = bytes.len() >= LARGE_BYTES || bytes.len() as u64 == left;
+                        if is_enough && !bytes.is_empty() && self.gathered.is_empty() {
+                            return Some(bytes);
+                        }
                         self.gathered.extend_from_slice(&bytes);
                         continue;
                     }
@@ -240,6 +250,12 @@ async fn fetch_some(pinned: &Pinned, range: Range<u64>, chunks: &mut Vec<Bytes>)
         match tokio::time::timeout(store.patience(), answer.body.next()).await {
             Ok(Some(Ok(bytes))) => {
                 got_bytes += bytes.len() as u64;
+                if bytes.len() >= LARGE_BYTES {
+                    kept_bytes = got_bytes;
+                    keep(&mut gathered, chunks);
+                    chunks.push(bytes);
+                    continue;
+                }
                 gathered.extend_from_slice(&bytes);
                 if gathered.len() >= CHUNK_BYTES {
                     kept_bytes = got_bytes;

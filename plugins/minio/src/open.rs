@@ -37,6 +37,9 @@ pub(crate) async fn open(config: Config) -> Result<Store> {
     if store.config.probe {
         Box::pin(probe::run(&mut store)).await?;
     }
+    if store.features.crc64nvme {
+        store.reads = client::asking_for_digests(&store.client);
+    }
     Ok(store)
 }
 

@@ -2,8 +2,15 @@
 
 use std::time::Duration;
 
-/// With so many a transfer begins.
-const FIRST: usize = 2;
+/// With so many the transfer begins that nothing is known of.
+const FIRST: usize = 4;
+
+/// With so many a read begins from a server that is near: one connection all but fills the way, and each range is one
+/// more that waits in memory, outside of the processor's caches.
+const FIRST_OF_NEAR: usize = 2;
+
+/// A server that answers within this time is near.
+const NEAR: Duration = Duration::from_millis(8);
 
 /// No transfer takes more connections than this.
 const MOST: usize = 16;
@@ -11,11 +18,16 @@ const MOST: usize = 16;
 /// What must be gained for one more to be worth its connection.
 const WORTH: f64 = 1.05;
 
-/// Finds the number of pieces under way by trying: one more as long as the rate grows, one less when it falls.
+/// Finds the number of pieces under way by trying: at first twice as many as long as the rate grows, since a transfer
+/// has few pieces to learn from; then one more where the rate grows, and one less where it falls.
 #[derive(Debug)]
 pub(crate) struct Pace {
     allowed: usize,
+    /// What it began with, and never goes below.
+    least: usize,
     most: usize,
+    /// Whether the last step was a doubling, of which is to be seen what it brings.
+    doubles: bool,
     best_rate: f64,
     /// The bytes and the time of the pieces since the last decision.
     bytes: u64,
@@ -26,8 +38,27 @@ pub(crate) struct Pace {
 impl Pace {
     /// A pace whose pieces of this size together stay within the memory.
     pub(crate) fn within(memory_bytes: u64, piece_bytes: u64) -> Self {
-        let most = usize::try_from(memory_bytes / piece_bytes.max(1)).unwrap_or(MOST).clamp(1, MOST);
-        Self { allowed: FIRST.min(most), most, best_rate: 0.0, bytes: 0, busy: Duration::ZERO, pieces: 0 }
+        Self::starting_with(FIRST, most(memory_bytes, piece_bytes))
+    }
+
+    /// A pace for the ranges of a read whose first answer took so long.
+    pub(crate) fn of_read(memory_bytes: u64, piece_bytes: u64, answered_after: Duration) -> Self {
+        let first = if answered_after < NEAR { FIRST_OF_NEAR } else { FIRST };
+        Self::starting_with(first, most(memory_bytes, piece_bytes))
+    }
+
+    fn starting_with(first: usize, most: usize) -> Self {
+        let allowed = first.min(most);
+        Self {
+            allowed,
+            least: allowed,
+            most,
+            doubles: true,
+            best_rate: 0.0,
+            bytes: 0,
+            busy: Duration::ZERO,
+            pieces: 0,
+        }
     }
 
     /// How many may be under way.
@@ -48,13 +79,25 @@ impl Pace {
         let rate = self.bytes as f64 / seconds.max(1e-6);
         (self.bytes, self.busy, self.pieces) = (0, Duration::ZERO, 0);
         if rate > self.best_rate * WORTH {
-            self.allowed = (self.allowed + 1).min(self.most);
-        } else if rate < self.best_rate / WORTH && self.allowed > FIRST.min(self.most) {
+            let more = if self.doubles { self.allowed } else { 1 };
+            let grown = (self.allowed + more).min(self.most);
+            self.doubles &= grown > self.allowed;
+            self.allowed = grown;
+        } else if self.doubles {
+            // The last doubling brought nothing.
+            self.doubles = false;
+            self.allowed = (self.allowed / 2).max(self.least);
+        } else if rate < self.best_rate / WORTH && self.allowed > self.least {
             self.allowed -= 1;
         }
         // An old best fades, so that what was once a fast moment does not count for ever.
         self.best_rate = rate.max(self.best_rate * 0.97);
     }
+}
+
+/// How many pieces of this size the memory holds, and a transfer may have under way.
+fn most(memory_bytes: u64, piece_bytes: u64) -> usize {
+    usize::try_from(memory_bytes / piece_bytes.max(1)).unwrap_or(MOST).clamp(1, MOST)
 }
 
 #[cfg(test)]
@@ -66,12 +109,12 @@ mod tests {
     #[test]
     fn it_grows_while_that_brings_more() {
         let mut pace = Pace::within(64 * MIB, 8 * MIB);
-        assert_eq!(pace.allowed(), 2);
-        for _ in 0..100 {
+        assert_eq!(pace.allowed(), 4);
+        for arrived in 1..=100 {
             // The latency of each piece is the same, however many there are.
             pace.arrived(8 * MIB, Duration::from_millis(100));
+            assert_eq!(pace.allowed() == 8, arrived >= 4, "as many as the memory holds, and soon: {arrived}");
         }
-        assert_eq!(pace.allowed(), 8, "as many as the memory holds");
     }
 
     #[test]
@@ -81,7 +124,13 @@ mod tests {
             // The line gives 80 MiB a second, whoever shares it.
             pace.arrived(8 * MIB, Duration::from_millis(100) * u32::try_from(pace.allowed()).expect("few"));
         }
-        assert!(pace.allowed() <= 3, "{}", pace.allowed());
+        assert!(pace.allowed() <= FIRST + 1, "{}", pace.allowed());
+    }
+
+    #[test]
+    fn a_read_from_afar_begins_with_more() {
+        let begins = |millis| Pace::of_read(64 * MIB, 8 * MIB, Duration::from_millis(millis)).allowed();
+        assert_eq!((begins(1), begins(20)), (2, 4));
     }
 
     #[test]

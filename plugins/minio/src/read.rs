@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::DateTime;
@@ -36,8 +36,9 @@ pub(crate) async fn retrieve(
         // It is refused with the size, once the condition holds.
         Asked::Nothing => return Err(unsatisfied(store, key, version, range, &options.condition).await),
     };
+    let asked_at = Instant::now();
     match get(store, key, version.as_deref(), header.as_deref(), &options.condition).await {
-        Ok(answer) => opened(store, key, version, answer, &options).await,
+        Ok(answer) => opened(store, key, version, answer, asked_at.elapsed(), &options).await,
         Err(error) if error.kind() == ErrorKind::RangeNotSatisfiable => {
             Err(unsatisfied(store, key, version, range, &options.condition).await)
         }
@@ -54,7 +55,7 @@ async fn get(
     condition: &ReadCondition,
 ) -> Result<GetObjectOutput> {
     store.check_readable(key)?;
-    let request = store.client.get_object().bucket(store.bucket()).key(key.as_str());
+    let request = store.reads.get_object().bucket(store.bucket()).key(key.as_str());
     let request = request.set_version_id(version.map(str::to_owned)).set_range(range.map(str::to_owned));
     // The tags spare the bytes of what is not wanted; that the whole condition holds is decided here.
     let request = request
@@ -62,14 +63,6 @@ async fn get(
         .set_if_none_match(condition.if_none_match.as_ref().map(|tag| quoted(tag.as_str())))
         .set_if_modified_since(alone(condition.if_modified_since, condition.if_none_match.is_none()))
         .set_if_unmodified_since(alone(condition.if_unmodified_since, condition.if_match.is_none()));
-    let checked = store.features.crc64nvme;
-    let request = request.customize().mutate_request(move |request| {
-        if checked {
-            // As a header and not as an option, with which the SDK would check the body itself, but not the
-            // bodies of ranges.
-            request.headers_mut().insert("x-amz-checksum-mode", "ENABLED");
-        }
-    });
     request.send().await.map_err(|error| convert("read the object", error))
 }
 
@@ -83,6 +76,7 @@ async fn opened(
     key: &ObjectKey,
     version: Option<String>,
     mut answer: GetObjectOutput,
+    answered_after: Duration,
     options: &RetrieveOptions,
 ) -> Result<Retrieved> {
     let length_bytes = meta::size(answer.content_length());
@@ -112,7 +106,7 @@ async fn opened(
     let whole = wanted == (0..size_bytes);
     let expected = found.checksums.crc64nvme.filter(|_| whole);
     let first = std::mem::take(&mut answer.body);
-    let body = download::body(pinned, first, range.start, wanted.clone(), expected);
+    let body = download::body(pinned, first, range.start, wanted.clone(), answered_after, expected);
     Ok(Retrieved { meta: found, range: wanted, body })
 }
 

@@ -8,6 +8,8 @@ use crate::digest::Digester;
 
 /// A body that is taken piece by piece. A piece that was begun is not lost where waiting for it is given up.
 pub(crate) struct Source {
+    /// How long the body says that it is.
+    length_bytes: Option<u64>,
     body: ByteStream,
     digester: Digester,
     /// What came beyond the piece.
@@ -22,6 +24,7 @@ impl Source {
     /// A source of at most so many bytes.
     pub(crate) fn new(body: ByteStream, expected: &Checksums, limit_bytes: u64) -> Self {
         Self {
+            length_bytes: body.length_bytes(),
             body,
             digester: Digester::for_expected(expected),
             ahead: Bytes::new(),
@@ -70,6 +73,11 @@ impl Source {
                 let piece = self.ahead.split_to(missing);
                 return self.account(piece);
             } else {
+                if self.piece.is_empty() {
+                    // At once, since a buffer that grows is copied each time.
+                    let left = self.length_bytes.map_or(0, |length| length.saturating_sub(self.taken_bytes));
+                    self.piece.reserve(usize::try_from(left).unwrap_or(usize::MAX).min(missing));
+                }
                 let next = self.ahead.split_to(missing.min(self.ahead.len()));
                 self.piece.extend_from_slice(&next);
             }

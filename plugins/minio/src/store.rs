@@ -45,6 +45,8 @@ pub(crate) struct Features {
 #[derive(Debug)]
 pub(crate) struct Store {
     pub(crate) client: Client,
+    /// Reads objects: asks for their digests as well, where the server checks them.
+    pub(crate) reads: Client,
     pub(crate) config: Config,
     pub(crate) server: ServerHeader,
     pub(crate) product: Product,
@@ -66,6 +68,7 @@ impl Store {
     /// A store of which nothing was asked yet.
     pub(crate) fn new(client: Client, config: Config, server: ServerHeader) -> Self {
         Self {
+            reads: client.clone(),
             client,
             config,
             server,
