@@ -235,15 +235,35 @@ impl Client {
         generation: u64,
         range: std::ops::Range<u64>,
     ) -> Result<Response, Failure> {
-        let query = [("alt", "media".to_owned()), ("generation", generation.to_string())];
+        self.download(name, Some(generation), &range_header(&range)).await
+    }
+
+    /// Opens bytes of an object, or of a generation of it. `range` is what the header of that name says.
+    ///
+    /// # Errors
+    ///
+    /// See [`crate::error`].
+    pub(crate) async fn download(
+        &self,
+        name: &str,
+        generation: Option<u64>,
+        range: &str,
+    ) -> Result<Response, Failure> {
+        let generation = generation.map(|generation| ("generation", generation.to_string()));
+        let query: Vec<_> = [("alt", "media".to_owned())].into_iter().chain(generation).collect();
         let request = self
             .http
             .get(with_query(&self.object_url(name), &query))
             // Without it Google unpacks what is stored packed, and the length is another.
             .header("accept-encoding", "gzip")
-            .header("range", format!("bytes={}-{}", range.start, range.end - 1));
+            .header("range", range);
         self.send(request).await
     }
+}
+
+/// A range, which is not empty, as a header says it.
+pub(crate) fn range_header(range: &std::ops::Range<u64>) -> String {
+    format!("bytes={}-{}", range.start, range.end - 1)
 }
 
 /// A URL with a query.

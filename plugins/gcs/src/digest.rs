@@ -10,7 +10,7 @@ pub(crate) struct Digests {
     expected: Checksums,
     sha256: Option<Sha256>,
     md5: Option<Md5>,
-    crc32c: Crc,
+    crc32c: Crc32c,
     crc64nvme: Option<Crc>,
     size_bytes: u64,
 }
@@ -33,7 +33,7 @@ impl Digests {
             expected,
             sha256: expected.sha256.map(|_| Sha256::new()),
             md5: expected.md5.map(|_| Md5::new()),
-            crc32c: Crc::new(CrcAlgorithm::Crc32Iscsi),
+            crc32c: Crc32c::new(),
             crc64nvme: expected.crc64nvme.map(|_| Crc::new(CrcAlgorithm::Crc64Nvme)),
             size_bytes: 0,
         }
@@ -60,8 +60,7 @@ impl Digests {
     ///
     /// `ChecksumMismatch`.
     pub(crate) fn verify(self) -> Result<Passed> {
-        // The CRC of 32 bits comes in the lower half.
-        let crc32c = self.crc32c.finalize() as u32;
+        let crc32c = self.crc32c.finish();
         let checksums = Checksums {
             sha256: self.sha256.map(|sha256| sha256.finalize().into()),
             md5: self.md5.map(|md5| md5.finalize().into()),
@@ -73,9 +72,25 @@ impl Digests {
     }
 }
 
-/// The CRC-32C of some bytes.
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::crc32_iscsi(bytes)
+/// The CRC-32C of a content that passes in chunks. To join those of many small chunks would take longer.
+pub(crate) struct Crc32c(Crc);
+
+impl Crc32c {
+    /// That of nothing.
+    pub(crate) fn new() -> Self {
+        Self(Crc::new(CrcAlgorithm::Crc32Iscsi))
+    }
+
+    /// Takes the next bytes of the content.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// That of all bytes so far.
+    pub(crate) fn finish(&self) -> u32 {
+        // The CRC of 32 bits comes in the lower half.
+        self.0.finalize() as u32
+    }
 }
 
 /// The CRC-32C of two contents, one after the other.
@@ -86,6 +101,12 @@ pub(crate) fn join(first: u32, second: u32, second_bytes: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn crc32c(bytes: &[u8]) -> u32 {
+        let mut crc32c = Crc32c::new();
+        crc32c.update(bytes);
+        crc32c.finish()
+    }
 
     #[test]
     fn known_digests_verify_and_each_wrong_one_is_told() {

@@ -1,7 +1,8 @@
 //! The bytes of one generation: in one request where they are few, in parallel ranged requests where they are many.
 //!
-//! Each request names the generation, so that all bytes are of one content whatever is written meanwhile. A request
-//! that breaks goes on from where it broke. A whole content is compared with its CRC-32C.
+//! The first request may be sent before the generation is known ([`Window`]); its answer names it. Each further one
+//! asks for that generation, so that all bytes are of one content whatever is written meanwhile. A request that breaks
+//! goes on from where it broke. A whole content is compared with its CRC-32C.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,22 +11,20 @@ use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::{Response, StatusCode};
-use storage_core::{ByteStream, Error, ErrorKind, Result, Retry};
+use storage_core::{ByteRange, ByteStream, Error, ErrorKind, Result, Retry};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::client::Client;
-use crate::digest::join;
+use crate::client::{Client, range_header};
+use crate::digest::Crc32c;
 use crate::error::{Failure, bad_answer, from_transport};
 use crate::open::Store;
 use crate::resource::Object;
 use crate::retry::pause;
+use crate::save::MAX_OBJECT_BYTES;
 
 /// What one request gives of a large content, in bytes.
 const PART_BYTES: u64 = 8 << 20;
-
-/// Contents of this length and more are read in parallel.
-const PARALLEL_FROM_BYTES: u64 = 3 * PART_BYTES;
 
 /// The parts that are read at once to begin with.
 const FIRST_PARALLEL: usize = 2;
@@ -36,6 +35,62 @@ const SMALLEST_PIECE_BYTES: u64 = 16 << 10;
 /// The largest chunk that is handed on, in bytes.
 const MAX_CHUNK_BYTES: usize = 1 << 20;
 
+/// The header by which an answer with bytes tells of which generation they are.
+const GENERATION: &str = "x-goog-generation";
+
+/// The first bytes of a range, as they can be asked for before the object's size is known.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    /// The header of the request.
+    range: String,
+    starts_at_zero: bool,
+}
+
+impl Window {
+    /// The window of a range, or of the whole; none for a range that must be seen beside the size first.
+    pub(crate) fn of(range: Option<ByteRange>) -> Option<Self> {
+        let (start, end) = match range {
+            None => (0, PART_BYTES),
+            Some(ByteRange::From(start)) if start < MAX_OBJECT_BYTES => (start, start + PART_BYTES),
+            Some(ByteRange::Bounded(start, end)) if start < end && start < MAX_OBJECT_BYTES => {
+                (start, end.min(start + PART_BYTES))
+            }
+            Some(ByteRange::Suffix(length)) if (1..=PART_BYTES).contains(&length) => {
+                return Some(Self { range: format!("bytes=-{length}"), starts_at_zero: false });
+            }
+            Some(_) => return None,
+        };
+        Some(Self { range: range_header(&(start..end)), starts_at_zero: start == 0 })
+    }
+}
+
+/// Asks for the bytes of a window. No answer is given where the service did not keep to it.
+///
+/// # Errors
+///
+/// See [`crate::error`].
+pub(crate) async fn begin(
+    store: &Store,
+    name: &str,
+    generation: Option<u64>,
+    window: Window,
+) -> Result<Option<Response>, Failure> {
+    let answer = store.client.download(name, generation, &window.range).await?;
+    Ok(Some(answer).filter(|answer| is_as_asked(answer, window.starts_at_zero)))
+}
+
+/// Whether an answer's bytes are of this very content.
+pub(crate) fn is_of(answer: &Response, object: &Object) -> bool {
+    let told = answer.headers().get(GENERATION).and_then(|value| value.to_str().ok()?.parse().ok());
+    told.is_some() && told == object.generation().ok()
+}
+
+fn is_as_asked(answer: &Response, starts_at_zero: bool) -> bool {
+    // A service that ignores ranges gives the whole from its beginning.
+    let is_whole = answer.status() == StatusCode::OK && starts_at_zero;
+    answer.status() == StatusCode::PARTIAL_CONTENT || is_whole
+}
+
 /// What is read of an object.
 #[derive(Clone, Debug)]
 struct Pinned {
@@ -44,19 +99,27 @@ struct Pinned {
     generation: u64,
 }
 
-/// Opens a range, which is not empty, of a content. Answers when its first byte may be read.
+/// Opens a range, which is not empty, of a content, whose [`Window`] may have been answered already. Answers when its
+/// first byte may be read.
 ///
 /// # Errors
 ///
 /// See [`crate::error`]; `NotFound` where this generation is gone.
-pub(crate) async fn open(store: &Store, object: &Object, range: Range<u64>) -> Result<ByteStream, Failure> {
+pub(crate) async fn open(
+    store: &Store,
+    object: &Object,
+    range: Range<u64>,
+    begun: Option<Response>,
+) -> Result<ByteStream, Failure> {
     let pinned =
         Pinned { client: store.client.clone(), name: object.name.clone(), generation: object.generation()? };
     let length_bytes = range.end - range.start;
-    let is_large = length_bytes >= PARALLEL_FROM_BYTES;
-    let first = if is_large { range.start..range.start + PART_BYTES } else { range.clone() };
-    let answer = pinned.request(first.clone()).await?;
-    let bytes = if is_large {
+    let first = range.start..range.end.min(range.start + PART_BYTES);
+    let answer = match begun {
+        Some(answer) => answer,
+        None => pinned.request(first.clone()).await?,
+    };
+    let bytes = if first.end < range.end {
         let most = (store.config.transfer_memory_bytes / PART_BYTES).max(2) as usize;
         parallel(pinned, first, answer, range.end, most)
     } else {
@@ -75,8 +138,7 @@ pub(crate) async fn open(store: &Store, object: &Object, range: Range<u64>) -> R
 impl Pinned {
     async fn request(&self, range: Range<u64>) -> Result<Response, Failure> {
         let answer = self.client.open(&self.name, self.generation, range.clone()).await?;
-        let is_whole = answer.status() == StatusCode::OK && range.start == 0;
-        if answer.status() == StatusCode::PARTIAL_CONTENT || is_whole {
+        if is_as_asked(&answer, range.start == 0) {
             return Ok(answer);
         }
         Err(bad_answer("a range that was not asked for").into())
@@ -228,22 +290,49 @@ impl Parallel {
 
 /// The same bytes, and an error at their end where they have another CRC-32C.
 fn verified(bytes: BoxStream<'static, Result<Bytes>>, expected: u32) -> BoxStream<'static, Result<Bytes>> {
-    stream::try_unfold((bytes, 0), move |(bytes, crc32c)| compared(bytes, crc32c, expected)).boxed()
+    let begun = (bytes, Crc32c::new());
+    stream::try_unfold(begun, move |(bytes, crc32c)| compared(bytes, crc32c, expected)).boxed()
 }
 
 async fn compared(
     mut bytes: BoxStream<'static, Result<Bytes>>,
-    crc32c: u32,
+    mut crc32c: Crc32c,
     expected: u32,
-) -> Result<Option<(Bytes, (BoxStream<'static, Result<Bytes>>, u32))>> {
+) -> Result<Option<(Bytes, (BoxStream<'static, Result<Bytes>>, Crc32c))>> {
     if let Some(chunk) = bytes.try_next().await? {
-        let crc32c = join(crc32c, crate::digest::crc32c(&chunk), chunk.len() as u64);
+        crc32c.update(&chunk);
         return Ok(Some((chunk, (bytes, crc32c))));
     }
-    if crc32c == expected {
+    if crc32c.finish() == expected {
         return Ok(None);
     }
     Err(Error::new(ErrorKind::ChecksumMismatch, "the bytes that came are not those that are stored")
         .with_retry(Retry::May)
         .with_context("algorithm", "crc32c"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_the_beginning_of_its_range() {
+        let asked = |range| Window::of(range).map(|window| (window.range, window.starts_at_zero));
+        let told = |text: &str, starts_at_zero| Some((text.to_owned(), starts_at_zero));
+        assert_eq!(asked(None), told("bytes=0-8388607", true));
+        assert_eq!(asked(Some(ByteRange::From(5))), told("bytes=5-8388612", false));
+        assert_eq!(asked(Some(ByteRange::Bounded(0, 1))), told("bytes=0-0", true));
+        assert_eq!(asked(Some(ByteRange::Bounded(1, u64::MAX))), told("bytes=1-8388608", false));
+        assert_eq!(asked(Some(ByteRange::Suffix(7))), told("bytes=-7", false));
+        for unseen in [
+            ByteRange::From(u64::MAX),
+            ByteRange::Bounded(3, 3),
+            ByteRange::Bounded(4, 3),
+            ByteRange::Suffix(0),
+            // What its first bytes are depends on the size.
+            ByteRange::Suffix(PART_BYTES + 1),
+        ] {
+            assert_eq!(asked(Some(unseen)), None, "{unseen}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use storage_core::{
-    CopyOptions, DeleteOptions, ETag, ErrorKind, LifecycleRule, ListPartsOptions, SaveOptions,
+    CopyOptions, DeleteOptions, ETag, ErrorKind, LifecycleRule, ListPartsOptions, ReadCondition, SaveOptions,
     SetTierOptions, Tier, VersionId, WriteCondition,
 };
 use storage_tests::fixture::{Chunking, Content};
@@ -181,13 +181,46 @@ async fn many_parts_are_joined_in_stages_of_their_generations() {
 }
 
 #[tokio::test]
-async fn reads_name_the_generation_and_take_what_is_packed_as_it_is() {
+async fn a_read_begins_beside_its_description_and_goes_on_with_the_generation_that_it_saw() {
+    let opened = open().await;
+    let saved = opened.saved("file", LARGE).await;
+    opened.holds("file", LARGE).await;
+    let reads = opened.seen(is_download);
+    assert_eq!(reads[0].request.query("generation"), None, "what is there now");
+    for Exchange { request, .. } in &reads[1..] {
+        assert_eq!(request.query("generation").as_deref(), saved.etag.as_ref().map(ETag::as_str));
+    }
+    assert!(reads.iter().all(|read| read.request.header("accept-encoding") == Some("gzip")));
+    assert_eq!(reads.len() as u64, LARGE.size_bytes / (8 << 20), "no byte is asked for twice");
+}
+
+#[tokio::test]
+async fn first_bytes_of_another_generation_than_the_described_one_are_not_used() {
     let opened = open().await;
     let saved = opened.saved("file", SMALL).await;
-    opened.holds("file", SMALL).await;
-    let request = opened.only(is_download);
-    assert_eq!(request.query("generation").as_deref(), saved.etag.as_ref().map(ETag::as_str));
-    assert_eq!(request.header("accept-encoding"), Some("gzip"));
+    for spoil in [
+        Rule::on(is_download).times(1).response_header("x-goog-generation", "17"),
+        Rule::on(is_download).times(1).without_response_header("x-goog-generation"),
+        Rule::on(is_download).times(1).answer(404, "gone between the two"),
+    ] {
+        opened.proxy.forget();
+        let spoilt = opened.proxy.add(spoil);
+        opened.holds("file", SMALL).await;
+        assert_eq!(spoilt.fired(), 1);
+        let again = opened.seen(is_download).pop().expect("a second request").request;
+        assert_eq!(again.query("generation").as_deref(), saved.etag.as_ref().map(ETag::as_str));
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_its_condition_may_refuse_asks_for_no_bytes_before() {
+    let opened = open().await;
+    let saved = opened.saved("file", SMALL).await;
+    let condition = ReadCondition { if_none_match: saved.etag, ..ReadCondition::default() };
+    let options = RetrieveOptions { condition, ..RetrieveOptions::default() };
+    let error = opened.backend.retrieve(&key("file"), options).await.expect_err("it is known already");
+    assert_eq!(error.kind(), ErrorKind::NotModified);
+    assert!(opened.seen(is_download).is_empty());
 }
 
 #[tokio::test]
