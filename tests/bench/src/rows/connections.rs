@@ -137,13 +137,15 @@ fn is_whole(answer: &[u8]) -> bool {
     end.is_some_and(|end| answer.len() >= end + 4 + usize::try_from(SMALL_BYTES).unwrap_or(usize::MAX))
 }
 
-/// Uploads that go on as long as what is given is kept.
+/// Uploads that go on as long as what is given is kept. Each sends at a moment of its own: a thousand at once would be a
+/// crowd, and not slow.
 async fn slow_clients(host: &Host) -> Result<JoinSet<Result<()>>> {
     let head = host.request("POST", "/v1/files?filename=slow.bin").head(Some(SLOW_BYTES as u64));
     let streams = try_join_all((0..CLIENTS).map(|_| begin_slowly(host.address, &head))).await?;
     let mut clients = JoinSet::new();
-    for mut stream in streams {
+    for (number, mut stream) in (0..).zip(streams) {
         clients.spawn(async move {
+            tokio::time::sleep(SLOW_PAUSE * number / CLIENTS as u32).await;
             loop {
                 tokio::time::sleep(SLOW_PAUSE).await;
                 stream.write_all(&[7; SLOW_PIECE_BYTES]).await?;
