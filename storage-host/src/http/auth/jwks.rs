@@ -228,7 +228,9 @@ fn usable(jwk: Jwk) -> Option<Key> {
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
             (Algorithm::ES256, KeyAlgorithm::ES256)
         }
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+        AlgorithmParameters::OctetKeyPair(key)
+            if key.curve == EllipticCurve::Ed25519 && is_ed25519_length(&key.x) =>
+        {
             (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
         }
         _ => return None,
@@ -239,6 +241,11 @@ fn usable(jwk: Jwk) -> Option<Key> {
         && common.key_algorithm.is_none_or(|given| given == name);
     let key = DecodingKey::from_jwk(&jwk).ok()?;
     verifies.then(|| Key { id: jwk.common.key_id.clone(), algorithm, key })
+}
+
+/// A public key has 32 bytes (RFC 8032, section 5.1.5); the library panics at a shorter one.
+fn is_ed25519_length(key: &str) -> bool {
+    URL_SAFE_NO_PAD.decode(key).is_ok_and(|key| key.len() == 32)
 }
 
 fn is_long_enough(key: &RSAKeyParameters) -> bool {
