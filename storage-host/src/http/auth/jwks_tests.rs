@@ -171,7 +171,7 @@ async fn without_any_key_nobody_is_called_a_forger() {
 
 #[test]
 fn keys_that_are_weak_unknown_or_for_something_else_are_passed_over() {
-    let [rsa, p256, _] = signers();
+    let [rsa, p256, ed25519] = signers();
     let weak = EncodingKey::from_rsa_pem(include_bytes!("testdata/rsa1024.pem")).expect("a key");
     let weak = Signer { id: "weak", algorithm: Algorithm::RS256, key: weak }.jwk();
     let mut padded = weak.clone();
@@ -181,9 +181,14 @@ fn keys_that_are_weak_unknown_or_for_something_else_are_passed_over() {
     encrypts["use"] = json!("enc");
     let mut other_algorithm = rsa.jwk();
     other_algorithm["alg"] = json!("RS512");
+    let [mut short, mut long] = [ed25519.jwk(), ed25519.jwk()];
+    short["x"] = json!(URL_SAFE_NO_PAD.encode([7; 31]));
+    long["x"] = json!(URL_SAFE_NO_PAD.encode([7; 33]));
     let unknown = json!({"kty": "new", "kid": "x"});
     let symmetric = json!({"kty": "oct", "kid": "s", "k": "c2VjcmV0"});
-    let set = json!({"keys": [weak, padded, encrypts, other_algorithm, unknown, symmetric, 7, p256.jwk()]});
+    let passed_over = [weak, padded, encrypts, other_algorithm, short, long, unknown, symmetric, json!(7)];
+    let all: Vec<_> = passed_over.into_iter().chain([p256.jwk()]).collect();
+    let set = json!({"keys": all});
     let keys = parse(set.to_string().as_bytes()).expect("a set");
     let ids: Vec<_> = keys.iter().map(|key| key.id.as_deref()).collect();
     assert_eq!(ids, [Some("p256")]);
