@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::connection::GuardedStream;
+use super::middleware::MAX_HEAD_BYTES;
 use super::state::{HttpState, Options};
 use crate::config::HttpConfig;
 use crate::service::SimpleStorageService;
@@ -29,6 +30,8 @@ const MAX_HEADERS: usize = 100;
 /// is slow or idle, and there may be thousands; whoever wants larger pieces puts them together. The head of a request
 /// must fit into it, or is refused without a word of why.
 const READ_BUFFER_BYTES: usize = 32 * 1024;
+const _: () =
+    assert!(MAX_HEAD_BYTES < READ_BUFFER_BYTES, "what is too large for us must be seen to be told so");
 /// What an HTTP/2 client may send ahead: for one request, and for all.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;

@@ -21,16 +21,13 @@ pub(super) struct Digester {
 impl Digester {
     /// For a content of this length.
     pub(super) fn of_length(length_bytes: u64) -> Self {
-        if length_bytes > SMALL_BYTES as u64 { Self::large() } else { Self::small() }
+        let is_large = length_bytes > SMALL_BYTES as u64;
+        Self { sha256: sha2::Sha256::new(), blake3: is_large.then(Box::default) }
     }
 
-    /// For a large content.
+    /// For a large content, of whatever length.
     pub(super) fn large() -> Self {
-        Self { sha256: sha2::Sha256::new(), blake3: Some(Box::default()) }
-    }
-
-    fn small() -> Self {
-        Self { sha256: sha2::Sha256::new(), blake3: None }
+        Self::of_length(u64::MAX)
     }
 
     /// Takes the next bytes.

@@ -196,8 +196,7 @@ impl Reader {
     }
 
     /// Accounts for a chunk; the stream around this one refuses those that are too many. The last one of a whole
-    /// read is given only if all of them are what was saved, so that nobody holds a complete file that
-    /// is a wrong one.
+    /// read is given only if all of them are what was saved, so that nobody holds a complete file that is a wrong one.
     fn take(&mut self, chunk: Bytes) -> Result<Bytes> {
         self.next += chunk.len() as u64;
         self.fruitless = 0;

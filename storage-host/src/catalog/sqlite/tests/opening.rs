@@ -91,14 +91,22 @@ async fn a_newer_catalog_is_refused_and_untouched() {
     );
 }
 
+/// A catalog as the program of an earlier version of the schema made it.
+fn catalog_of_version(path: &Path, version: usize) -> Connection {
+    let old = Connection::open(path).expect("a database");
+    old.pragma_update(None, "application_id", SCHEMA.application_id).expect("our mark");
+    for migration in &SCHEMA.migrations[..version] {
+        old.execute_batch(migration).expect("a step to this version");
+    }
+    old.pragma_update(None, "user_version", version).expect("its number");
+    old
+}
+
 #[tokio::test]
 async fn keys_that_were_made_before_there_were_others_are_for_files() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("catalog.db");
-    let old = Connection::open(&path).expect("a database");
-    old.pragma_update(None, "application_id", SCHEMA.application_id).expect("our mark");
-    old.execute_batch(SCHEMA.migrations[0]).expect("the first version");
-    old.pragma_update(None, "user_version", 1).expect("its number");
+    let old = catalog_of_version(&path, 1);
     old.execute("INSERT INTO service_keys VALUES ('k1', 'web', zeroblob(32), 1, NULL)", []).expect("a key");
     drop(old);
     let catalog = open(&path).expect("it opens");
@@ -110,12 +118,7 @@ async fn keys_that_were_made_before_there_were_others_are_for_files() {
 async fn versions_that_were_saved_before_there_was_a_second_digest_have_one() {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path().join("catalog.db");
-    let old = Connection::open(&path).expect("a database");
-    old.pragma_update(None, "application_id", SCHEMA.application_id).expect("our mark");
-    for migration in &SCHEMA.migrations[..3] {
-        old.execute_batch(migration).expect("the third version");
-    }
-    old.pragma_update(None, "user_version", 3).expect("its number");
+    let old = catalog_of_version(&path, 3);
     let file = new_file("anna", "a", 1);
     let (id, version) = (file.file, file.version);
     old.execute("INSERT INTO users (user_id) VALUES ('anna')", []).expect("a user");
