@@ -29,7 +29,7 @@ const X_CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id")
 /// The longest path and query, in bytes.
 const MAX_URI_BYTES: usize = 8 * 1024;
 /// The most that names and values of all headers take together, in bytes.
-const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// The longest head that is taken, in bytes, less what stands between its parts.
 pub(super) const MAX_HEAD_BYTES: usize = MAX_URI_BYTES + MAX_HEADER_BYTES;
 

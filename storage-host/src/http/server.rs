@@ -29,7 +29,7 @@ const MAX_HEADERS: usize = 100;
 /// How much of a connection is read at once. A connection that was fast once keeps a buffer of this size while it
 /// is slow or idle, and there may be thousands; whoever wants larger pieces puts them together. The head of a request
 /// must fit into it, or is refused without a word of why.
-const READ_BUFFER_BYTES: usize = 32 * 1024;
+const READ_BUFFER_BYTES: usize = 48 * 1024;
 const _: () =
     assert!(MAX_HEAD_BYTES < READ_BUFFER_BYTES, "what is too large for us must be seen to be told so");
 /// What an HTTP/2 client may send ahead: for one request, and for all.
