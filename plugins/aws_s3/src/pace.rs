@@ -129,6 +129,25 @@ mod tests {
     }
 
     #[test]
+    fn it_doubles_until_that_brings_nothing_and_then_grows_by_one() {
+        assert_eq!(
+            after(2, |allowed| allowed as f64 * 1e6).allowed(),
+            16,
+            "a file has few parts to learn from"
+        );
+        assert_eq!(after(2, |_| 1e6).allowed(), 4, "the doubling is undone");
+        let mut now = Instant::now();
+        let mut pace = Pace::new(16, now);
+        pace.throttled(now);
+        assert_eq!(pace.allowed(), 2);
+        for _ in 0..2 {
+            now += Duration::from_millis(1);
+            pace.arrived(1_000_000, now);
+        }
+        assert_eq!(pace.allowed(), 3);
+    }
+
+    #[test]
     fn a_read_from_afar_begins_with_more() {
         let begins = |millis| Pace::of_read(16, Duration::from_millis(millis), Instant::now()).allowed();
         assert_eq!((begins(1), begins(20)), (3, 4));

@@ -128,6 +128,17 @@ mod tests {
     }
 
     #[test]
+    fn a_doubling_that_brings_nothing_is_undone_and_then_it_grows_by_one() {
+        let mut pace = Pace::within(128 * MIB, 8 * MIB);
+        // The time of a piece, for as many as share the line, while it is slow and once it is fast.
+        for (millis, expected) in [(100, 8), (100, 4), (50, 5), (25, 6)] {
+            let pieces = u32::try_from(pace.allowed()).expect("few");
+            (0..pieces).for_each(|_| pace.arrived(8 * MIB, Duration::from_millis(millis) * pieces));
+            assert_eq!(pace.allowed(), expected);
+        }
+    }
+
+    #[test]
     fn a_read_from_afar_begins_with_more() {
         let begins = |millis| Pace::of_read(64 * MIB, 8 * MIB, Duration::from_millis(millis)).allowed();
         assert_eq!((begins(1), begins(20)), (2, 4));
