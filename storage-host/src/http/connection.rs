@@ -1,5 +1,6 @@
 //! A connection that is cut when its client is too slow where HTTP has no limit of its own: with its first bytes,
-//! before the protocol is known, and with taking what is sent to it.
+//! before the protocol is known, and with taking what is sent to it. And one that takes no more memory to read from
+//! than its client's pace is worth (see [`super::read_size`]).
 
 use std::future::Future as _;
 use std::io;
@@ -7,15 +8,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 use tokio::time::{Instant, Sleep};
+
+use super::read_size::ReadSize;
 
 /// What HTTP/2 begins with. While a client sends a part of it, nobody knows yet what it speaks.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A stream with deadlines.
 pub(super) struct GuardedStream<S> {
-    inner: S,
+    /// Its limit is that of the next read alone, and never reached as an end.
+    inner: Take<S>,
+    read_size: ReadSize,
     write_timeout: Duration,
     /// Until when the protocol must be known; `None` once it is.
     opening: Option<Pin<Box<Sleep>>>,
@@ -25,11 +30,12 @@ pub(super) struct GuardedStream<S> {
     is_write_waiting: bool,
 }
 
-impl<S> GuardedStream<S> {
+impl<S: AsyncRead + Unpin> GuardedStream<S> {
     /// Guards a stream that was just accepted.
     pub(super) fn new(inner: S, opening_timeout: Duration, write_timeout: Duration) -> Self {
         Self {
-            inner,
+            inner: inner.take(0),
+            read_size: ReadSize::default(),
             write_timeout,
             opening: Some(Box::pin(tokio::time::sleep(opening_timeout))),
             preface_bytes: 0,
@@ -37,7 +43,9 @@ impl<S> GuardedStream<S> {
             is_write_waiting: false,
         }
     }
+}
 
+impl<S> GuardedStream<S> {
     /// Ends the opening once the bytes cannot be a part of the preface any more, or are all of it.
     fn observe(&mut self, bytes: &[u8]) {
         let expected = &PREFACE[self.preface_bytes..];
@@ -77,7 +85,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let filled = buffer.filled().len();
+        this.inner.set_limit(this.read_size.most_bytes());
         let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
+        if result.is_ready() {
+            this.read_size.record(buffer.filled().len() - filled);
+        }
         if let Some(opening) = &mut this.opening {
             match &result {
                 Poll::Ready(Ok(())) => this.observe(&buffer.filled()[filled..]),
@@ -93,9 +105,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        let result = Pin::new(self.inner.get_mut()).poll_write(cx, bytes);
         self.guard_write(cx, result)
     }
 
@@ -104,21 +116,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, buffers);
+        let result = Pin::new(self.inner.get_mut()).poll_write_vectored(cx, buffers);
         self.guard_write(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.inner.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_flush(cx);
+        let result = Pin::new(self.inner.get_mut()).poll_flush(cx);
         self.guard_write(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.inner).poll_shutdown(cx);
+        let result = Pin::new(self.inner.get_mut()).poll_shutdown(cx);
         self.guard_write(cx, result)
     }
 }
@@ -179,5 +191,27 @@ mod tests {
         let error = server.write_all(&[1; 24]).await.expect_err("cut off");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(started.elapsed().as_secs(), WRITE.as_secs());
+    }
+    #[tokio::test]
+    async fn a_burst_is_taken_in_steps_and_what_goes_on_and_on_is_not() {
+        const SENT: usize = 3 * 1024 * 1024;
+        const ROOM: usize = 48 * 1024;
+        let (mut client, server) = duplex(SENT);
+        let mut server = GuardedStream::new(server, OPENING, WRITE);
+        client.write_all(&vec![7; SENT]).await.expect("there is room");
+        drop(client);
+        let mut room = vec![0; ROOM];
+        let mut reads = Vec::new();
+        loop {
+            match server.read(&mut room).await.expect("sent") {
+                0 => break,
+                bytes => reads.push(bytes),
+            }
+        }
+        assert_eq!(reads.iter().sum::<usize>(), SENT, "a step is no end");
+        let (burst, rest) =
+            reads.split_at(reads.iter().position(|&bytes| bytes == ROOM).expect("a fast client"));
+        assert!(burst.iter().sum::<usize>() > 512 * 1024 && burst.iter().all(|&bytes| bytes < ROOM / 3));
+        assert!(rest[..rest.len() - 1].iter().all(|&bytes| bytes == ROOM));
     }
 }

@@ -35,6 +35,7 @@ mod form;
 mod headers;
 mod model;
 mod multipart;
+mod read_size;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

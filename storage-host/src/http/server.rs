@@ -26,9 +26,9 @@ use crate::service::SimpleStorageService;
 
 /// The most headers of one request.
 const MAX_HEADERS: usize = 100;
-/// How much of a connection is read at once. A connection that was fast once keeps a buffer of this size while it
-/// is slow or idle, and there may be thousands; whoever wants larger pieces puts them together. The head of a request
-/// must fit into it, or is refused without a word of why.
+/// How much of a connection is read at once where it is fast. One that was fast once keeps a buffer of this size while
+/// it is slow or idle, and there may be thousands; whoever wants larger pieces puts them together. The head of a
+/// request must fit into it, or is refused without a word of why.
 const READ_BUFFER_BYTES: usize = 48 * 1024;
 const _: () =
     assert!(MAX_HEAD_BYTES < READ_BUFFER_BYTES, "what is too large for us must be seen to be told so");
