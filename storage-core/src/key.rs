@@ -56,7 +56,12 @@ fn fault(text: &str) -> Option<&'static str> {
     if text.len() > ObjectKey::MAX_BYTES {
         return Some("an object key is longer than 1024 bytes");
     }
-    if text.chars().any(|c| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}')) {
+    // Nearly all keys are ASCII, of which no character is made of several bytes.
+    let holds_control = match text.is_ascii() {
+        true => text.bytes().any(|byte| byte.is_ascii_control()),
+        false => text.chars().any(|c| c.is_control() || matches!(c, '\u{FFFE}' | '\u{FFFF}')),
+    };
+    if holds_control {
         return Some("an object key holds a control character or a non-character");
     }
     text.split('/').find_map(|segment| match segment {

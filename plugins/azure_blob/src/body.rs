@@ -20,6 +20,9 @@ use crate::retrieve::get;
 use crate::store::Shared;
 use crate::{error, retry};
 
+/// A piece of so many bytes is handed on as it came; smaller ones are gathered, which costs a copy.
+const LARGE_BYTES: usize = 64 * 1024;
+
 /// Where the bytes come from.
 #[derive(Clone)]
 pub(crate) struct Source {
@@ -45,7 +48,7 @@ pub(crate) fn stream(
     let reading = Reading {
         next: first.end,
         current: Part::new(source.clone(), Some(body), first),
-        ready: Bytes::new(),
+        ready: VecDeque::new(),
         ahead: VecDeque::new(),
         ahead_limit: most.min(2),
         most,
@@ -66,7 +69,7 @@ struct Reading {
     /// What is streamed: the first answer.
     current: Part,
     /// What is left of a part that was fetched ahead.
-    ready: Bytes,
+    ready: VecDeque<Bytes>,
     ahead: VecDeque<Ahead>,
     ahead_limit: usize,
     most: usize,
@@ -92,7 +95,7 @@ impl Reading {
     }
 
     async fn next_of_parts(&mut self) -> Result<Option<Bytes>> {
-        if self.ready.is_empty() {
+        while self.ready.is_empty() {
             let Some(mut part) = self.ahead.pop_front() else {
                 return Ok(None);
             };
@@ -106,8 +109,7 @@ impl Reading {
                 Error::new(ErrorKind::Internal, "the fetching of a part ended early").with_source(error)
             })??;
         }
-        let size_bytes = CHUNK_BYTES.min(self.ready.len());
-        Ok(Some(self.ready.split_to(size_bytes)))
+        Ok(self.ready.pop_front())
     }
 
     fn fetch_ahead(&mut self) {
@@ -121,7 +123,7 @@ impl Reading {
 }
 
 /// A part that is fetched while others are read. Dropping it ends that.
-struct Ahead(JoinHandle<Result<Bytes>>);
+struct Ahead(JoinHandle<Result<VecDeque<Bytes>>>);
 
 impl Drop for Ahead {
     fn drop(&mut self) {
@@ -184,25 +186,26 @@ impl Part {
         }
     }
 
-    /// The next bytes in a chunk of the usual size.
+    /// The next bytes in a chunk of about the usual size.
     async fn chunk(&mut self) -> Result<Option<Bytes>> {
         while self.held.len() < CHUNK_BYTES {
             match self.piece().await? {
+                Some(bytes) if bytes.len() >= LARGE_BYTES && self.held.is_empty() => return Ok(Some(bytes)),
                 Some(bytes) => self.held.extend_from_slice(&bytes),
                 None if self.held.is_empty() => return Ok(None),
                 None => break,
             }
         }
-        let size_bytes = CHUNK_BYTES.min(self.held.len());
+        let size_bytes = (2 * CHUNK_BYTES).min(self.held.len());
         Ok(Some(self.held.split_to(size_bytes).freeze()))
     }
 
-    async fn whole(mut self) -> Result<Bytes> {
-        let mut whole = BytesMut::with_capacity((self.rest.end - self.rest.start) as usize);
-        while let Some(bytes) = self.piece().await? {
-            whole.extend_from_slice(&bytes);
+    async fn whole(mut self) -> Result<VecDeque<Bytes>> {
+        let mut chunks = VecDeque::new();
+        while let Some(chunk) = self.chunk().await? {
+            chunks.push_back(chunk);
         }
-        Ok(whole.freeze())
+        Ok(chunks)
     }
 }
 

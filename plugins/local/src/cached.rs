@@ -30,7 +30,7 @@ pub(crate) fn retrieve(store: &Store, key: &ObjectKey, wanted: &RetrieveOptions)
     let path = place.path(&place.document());
     let text = read_document(&store.objects.open_cached(&path)?)?;
     let document = Store::parse(key, &path, &text).ok()?;
-    let version = find(Some(&document), wanted.version.as_ref()).ok()?;
+    let version = find(Some(document), wanted.version.as_ref()).ok()?;
     wanted.condition.check(Some(&version.etag()), system_time(version.stored_at)).ok()?;
     let range = match wanted.range {
         Some(range) => range.resolve(version.size_bytes).ok()?,
@@ -48,7 +48,7 @@ pub(crate) fn retrieve(store: &Store, key: &ObjectKey, wanted: &RetrieveOptions)
     } else {
         ByteStream::from_bytes(read_content(&content, &range, version.size_bytes)?)
     };
-    let meta = version.to_meta(key.clone(), store.is_versioned());
+    let meta = version.into_meta(key.clone(), store.is_versioned());
     Some(Retrieved { meta, range, body })
 }
 

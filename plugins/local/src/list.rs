@@ -41,7 +41,7 @@ pub(crate) async fn list_files(store: Arc<Store>, options: ListOptions) -> Resul
         let mut walk = Walk::new(&store, &options.prefix, bound);
         while let Some((key, document)) = walk.next()? {
             cancel.check()?;
-            let Some(version) = document.current() else {
+            let Some(version) = document.into_current() else {
                 continue;
             };
             if let Some(place) = last.take_if(|_| page.objects.len() + page.common_prefixes.len() == limit) {
@@ -56,7 +56,7 @@ pub(crate) async fn list_files(store: Arc<Store>, options: ListOptions) -> Resul
                 page.common_prefixes.push(group.clone());
                 last = Some(Place::Group(group));
             } else {
-                page.objects.push(version.to_meta(key.clone(), store.is_versioned()));
+                page.objects.push(version.into_meta(key.clone(), store.is_versioned()));
                 last = Some(Place::Key(key.as_str().to_owned()));
             }
         }
@@ -88,7 +88,7 @@ pub(crate) async fn list_versions(store: Arc<Store>, options: ListVersionsOption
         let mut walk = Walk::new(&store, &options.prefix, bound);
         while let Some((key, document)) = walk.next()? {
             cancel.check()?;
-            for (index, version) in document.versions.iter().enumerate() {
+            for (index, version) in document.versions.into_iter().enumerate() {
                 // Stamps ascend, so that the place of one that is gone is still known.
                 if after.as_ref().is_some_and(|(last_key, last)| {
                     last_key == key.as_str() && version.version.as_str() >= last.as_str()
@@ -105,9 +105,9 @@ pub(crate) async fn list_versions(store: Arc<Store>, options: ListVersionsOption
                     return Ok(page);
                 }
                 page.versions.push(ObjectVersion {
-                    meta: version.to_meta(key.clone(), true),
                     is_latest: index == 0,
                     is_delete_marker: version.deleted,
+                    meta: version.into_meta(key.clone(), true),
                 });
             }
         }

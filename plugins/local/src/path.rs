@@ -52,7 +52,7 @@ pub(crate) struct Place {
 impl Place {
     /// The name of the document in the directory.
     pub(crate) fn document(&self) -> String {
-        format!("{}{DOCUMENT_SUFFIX}", self.base)
+        [&self.base, DOCUMENT_SUFFIX].concat()
     }
 
     /// The name of a version's content in the directory. It keeps the extension, so that a person's tools open it.
@@ -63,9 +63,9 @@ impl Place {
                     && (1..=MAX_EXTENSION_BYTES).contains(&extension.len())
                     && extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
             {
-                format!("{stem}~{version}.{extension}")
+                [stem, "~", version.as_str(), ".", extension].concat()
             }
-            _ => format!("{}~{version}", self.base),
+            _ => [&self.base, "~", version.as_str()].concat(),
         }
     }
 
@@ -89,15 +89,18 @@ pub(crate) enum Entry {
 impl Names {
     /// Where the object with this key is.
     pub(crate) fn place(self, key: &ObjectKey) -> Place {
-        let (parents, last) = match key.as_str().rsplit_once('/') {
-            Some((parents, last)) => (parents.split('/').collect(), last),
-            None => (Vec::new(), key.as_str()),
-        };
-        let mut directory = self.directory(&parents);
+        let (parents, last) = key.as_str().rsplit_once('/').unwrap_or(("", key.as_str()));
+        let mut directory = String::with_capacity(key.as_str().len());
+        if !parents.is_empty() {
+            self.enter(&mut directory, parents.split('/'));
+        }
+        if self.is_plain(last) {
+            return Place { directory, base: last.to_owned() };
+        }
         let mut pieces = self.pieces(last);
         let base = pieces.pop().unwrap_or_default();
         for piece in pieces {
-            directory = join(&directory, &format!("{piece}~"));
+            push(&mut directory, &piece, "~");
         }
         Place { directory, base }
     }
@@ -105,15 +108,23 @@ impl Names {
     /// The directory of the keys that start with these whole segments, relative to `objects/`.
     pub(crate) fn directory(self, segments: &[&str]) -> String {
         let mut directory = String::new();
+        self.enter(&mut directory, segments.iter().copied());
+        directory
+    }
+
+    fn enter<'a>(self, directory: &mut String, segments: impl Iterator<Item = &'a str>) {
         for segment in segments {
+            // Nearly all are: the path of each read is made here.
+            if self.is_plain(segment) {
+                push(directory, segment, "");
+                continue;
+            }
             let pieces = self.pieces(segment);
             let last = pieces.len() - 1;
             for (index, piece) in pieces.iter().enumerate() {
-                let mark = if index < last { "~" } else { "" };
-                directory = join(&directory, &format!("{piece}{mark}"));
+                push(directory, piece, if index < last { "~" } else { "" });
             }
         }
-        directory
     }
 
     /// Reads a name in a directory.
@@ -137,6 +148,16 @@ impl Names {
         let (stem, rest) = name.split_once('~')?;
         let (stamp, extension) = rest.split_at_checked(Stamp::TEXT_BYTES)?;
         Some((decode(&format!("{stem}{extension}"))?, Stamp::parse(stamp)?))
+    }
+
+    /// Whether a segment is one piece, and that as it is.
+    fn is_plain(self, segment: &str) -> bool {
+        let bytes = segment.as_bytes();
+        bytes.len() <= MAX_PIECE_BYTES
+            && bytes.iter().all(|&byte| byte.is_ascii() && !self.is_escaped(char::from(byte)))
+            && bytes.first() != Some(&b'.')
+            && !matches!(bytes.last(), Some(b'.' | b' '))
+            && !is_device(segment)
     }
 
     /// A segment in pieces that each fit into a name; at least one. No piece is ever `.` or `..`.
@@ -177,7 +198,16 @@ impl Names {
 
 /// Joins a directory, which may be empty, and a name.
 pub(crate) fn join(directory: &str, name: &str) -> String {
-    if directory.is_empty() { name.to_owned() } else { format!("{directory}/{name}") }
+    if directory.is_empty() { name.to_owned() } else { [directory, "/", name].concat() }
+}
+
+/// Goes on from a directory to the one with this name and mark.
+fn push(directory: &mut String, name: &str, mark: &str) {
+    if !directory.is_empty() {
+        directory.push('/');
+    }
+    directory.push_str(name);
+    directory.push_str(mark);
 }
 
 fn is_device(segment: &str) -> bool {

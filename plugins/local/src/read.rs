@@ -53,7 +53,7 @@ pub(crate) async fn retrieve(
         } else {
             ByteStream::from_bytes(read_whole(&file, &range)?)
         };
-        Ok((version.to_meta(key, store.is_versioned()), range, body))
+        Ok((version.into_meta(key, store.is_versioned()), range, body))
     })
     .await?;
     Ok(Retrieved { meta, range, body })
@@ -73,8 +73,8 @@ pub(crate) async fn get_metadata(
     options::check_version(&store, wanted.version.as_ref())?;
     blocking::run(store.gate(), move |_| {
         let document = store.load(&key, &store.names.place(&key))?;
-        let version = find(document.as_ref(), wanted.version.as_ref())?;
-        Ok(version.to_meta(key, store.is_versioned()))
+        let version = find(document, wanted.version.as_ref())?;
+        Ok(version.into_meta(key, store.is_versioned()))
     })
     .await
 }
@@ -108,19 +108,19 @@ pub(crate) fn open(
     let mut missing = None;
     for _ in 0..ATTEMPTS {
         let document = store.load(key, &place)?;
-        let version = find(document.as_ref(), wanted)?;
-        check(version)?;
+        let version = find(document, wanted)?;
+        check(&version)?;
         match store.objects.open_file(&place.path(&place.content(&version.version))) {
             Ok(file) => {
-                check_size(&file, version, &place)?;
-                return Ok((version.clone(), file));
+                check_size(&file, &version, &place)?;
+                return Ok((version, file));
             }
             // It was replaced and removed after the document was read, so that a newer document tells of
             // another. The same once more is another matter.
             Err(Errno::NOENT) if missing.as_ref() != Some(&version.version) => {
-                missing = Some(version.version.clone());
+                missing = Some(version.version);
             }
-            Err(Errno::NOENT) => return Err(lost(&place, version, "the content of an object is missing")),
+            Err(Errno::NOENT) => return Err(lost(&place, &version, "the content of an object is missing")),
             Err(errno) => return Err(fault("open the content")(errno)),
         }
     }
@@ -133,11 +133,11 @@ pub(crate) fn open(
 /// # Errors
 ///
 /// `NotFound`.
-pub(crate) fn find<'a>(document: Option<&'a Document>, wanted: Option<&VersionId>) -> Result<&'a Version> {
+pub(crate) fn find(document: Option<Document>, wanted: Option<&VersionId>) -> Result<Version> {
     match wanted {
-        None => document.and_then(Document::current).ok_or_else(|| not_found("object")),
+        None => document.and_then(Document::into_current).ok_or_else(|| not_found("object")),
         Some(id) => document
-            .and_then(|document| document.find(id))
+            .and_then(|document| document.into_version(id))
             .filter(|version| !version.deleted)
             .ok_or_else(|| not_found("version").with_context("version", id)),
     }

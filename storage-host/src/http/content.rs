@@ -270,12 +270,16 @@ pub(super) async fn answer(
     }
     let length_bytes = content.range.end - content.range.start;
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length_bytes));
-    Ok((status, headers, Body::new(ContentBody::new(content.body, length_bytes))).into_response())
+    let mut response = Response::new(Body::new(ContentBody::new(content.body, length_bytes)));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
 }
 
 /// The headers that tell which content it is; all that 304 repeats.
 fn identity(info: &FileInfo) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    // Room for all that an answer with content has.
+    let mut headers = HeaderMap::with_capacity(16);
     insert(&mut headers, ETAG, condition::etag(info));
     insert(&mut headers, LAST_MODIFIED, condition::last_modified(info));
     // Kept by the client alone, and asked about each time: a file may be deleted or given a new version.

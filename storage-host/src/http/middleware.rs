@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -92,6 +92,10 @@ async fn answer(state: &HttpState, mut request: Request, next: Next, name: Reque
     // A stream of HTTP/2 can be ended alone; who asks before he sends learns the answer without having sent anything.
     let drains = request.version() < Version::HTTP_2 && !request.headers().contains_key(EXPECT);
     let request = request.map(|body| {
+        // Most requests have none, and nothing to be waited for.
+        if body.is_end_stream() {
+            return body;
+        }
         let paced = Body::new(PacedBody::new(body, idle_timeout));
         if drains { Body::new(DrainedBody::new(paced)) } else { paced }
     });

@@ -96,7 +96,7 @@ pub fn content_disposition(filename: &str, inline: bool) -> String {
         .map(|c| if matches!(c, ' '..='~') && !"\"\\%/".contains(c) { c } else { '_' })
         .collect();
     if fallback == filename {
-        return format!("{kind}; filename=\"{fallback}\"");
+        return [kind, "; filename=\"", &fallback, "\""].concat();
     }
     format!("{kind}; filename=\"{fallback}\"; filename*=UTF-8''{}", utf8_percent_encode(filename, ATTR_CHAR))
 }

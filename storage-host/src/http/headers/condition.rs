@@ -136,7 +136,7 @@ impl Tags {
 
 /// The `ETag` of a file.
 pub(crate) fn etag(info: &FileInfo) -> String {
-    format!("\"{}\"", info.etag())
+    ["\"", info.etag().as_str(), "\""].concat()
 }
 
 /// The `Last-Modified` of a file.

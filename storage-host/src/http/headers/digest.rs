@@ -43,7 +43,10 @@ pub(crate) fn expected(headers: &HeaderMap) -> Result<Option<Sha256>, Problem> {
 
 /// The value of `Repr-Digest` for this digest.
 pub(crate) fn structured_sha256(digest: &Sha256) -> String {
-    format!("sha-256=:{}:", STANDARD.encode(digest))
+    let mut text = String::from("sha-256=:");
+    STANDARD.encode_string(digest, &mut text);
+    text.push(':');
+    text
 }
 
 /// The SHA-256 among the members of a dictionary of digests. Base64 holds no comma, so that it may be split.
