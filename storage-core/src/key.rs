@@ -64,9 +64,9 @@ fn fault(text: &str) -> Option<&'static str> {
     if holds_control {
         return Some("an object key holds a control character or a non-character");
     }
-    text.split('/').find_map(|segment| match segment {
-        "" => Some("an object key starts or ends with a slash or holds an empty segment"),
-        "." | ".." => Some("an object key holds a relative segment (. or ..)"),
+    text.as_bytes().split(|&byte| byte == b'/').find_map(|segment| match segment {
+        b"" => Some("an object key starts or ends with a slash or holds an empty segment"),
+        b"." | b".." => Some("an object key holds a relative segment (. or ..)"),
         _ => None,
     })
 }
