@@ -191,7 +191,15 @@ impl Part {
         while self.held.len() < CHUNK_BYTES {
             match self.piece().await? {
                 Some(bytes) if bytes.len() >= LARGE_BYTES && self.held.is_empty() => return Ok(Some(bytes)),
-                Some(bytes) => self.held.extend_from_slice(&bytes),
+                Some(bytes) => {
+                    if self.held.is_empty() {
+                        // What is gathered next, and no more: chunks that are fetched ahead are kept for a while.
+                        let rest_bytes =
+                            usize::try_from(self.rest.end - self.rest.start).unwrap_or(usize::MAX);
+                        self.held.reserve(bytes.len() + rest_bytes.min(CHUNK_BYTES + LARGE_BYTES));
+                    }
+                    self.held.extend_from_slice(&bytes);
+                }
                 None if self.held.is_empty() => return Ok(None),
                 None => break,
             }
