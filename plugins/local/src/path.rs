@@ -327,6 +327,37 @@ mod tests {
     }
 
     #[test]
+    fn plain_segments_are_those_that_stay_as_they_are() {
+        let long = "x".repeat(200);
+        let plain = ["a", "users", "0190-ab_c.pdf", "a b", "console", "com", "com10", &long];
+        let other = [
+            "a~",
+            "%",
+            ".a",
+            "..",
+            "a.",
+            "a ",
+            "con",
+            "NUL.txt",
+            "com1",
+            "é",
+            "a:b",
+            "\u{7f}",
+            &"x".repeat(201),
+        ];
+        for names in [Names::Exact, Names::Folded] {
+            for segment in plain {
+                assert!(names.is_plain(segment), "{segment}");
+                assert_eq!(names.pieces(segment), [segment]);
+            }
+            for segment in other {
+                assert!(!names.is_plain(segment), "{segment}");
+            }
+        }
+        assert!(Names::Exact.is_plain("A") && !Names::Folded.is_plain("A"));
+    }
+
+    #[test]
     fn the_longest_name_fits_a_file_system() {
         let stamp = Stamp::parse("20261124T071233.123456789Z-0a1b2c").expect("a stamp");
         let place = Names::Exact.place(&key(&format!("{}.abcdefghijklmnop", "x".repeat(183))));
