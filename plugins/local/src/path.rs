@@ -11,6 +11,7 @@
 //!
 //! Nothing here touches the disk.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use storage_core::ObjectKey;
@@ -94,11 +95,8 @@ impl Names {
         if !parents.is_empty() {
             self.enter(&mut directory, parents.split('/'));
         }
-        if self.is_plain(last) {
-            return Place { directory, base: last.to_owned() };
-        }
         let mut pieces = self.pieces(last);
-        let base = pieces.pop().unwrap_or_default();
+        let base = pieces.pop().unwrap_or_default().into_owned();
         for piece in pieces {
             push(&mut directory, &piece, "~");
         }
@@ -114,11 +112,6 @@ impl Names {
 
     fn enter<'a>(self, directory: &mut String, segments: impl Iterator<Item = &'a str>) {
         for segment in segments {
-            // Nearly all are: the path of each read is made here.
-            if self.is_plain(segment) {
-                push(directory, segment, "");
-                continue;
-            }
             let pieces = self.pieces(segment);
             let last = pieces.len() - 1;
             for (index, piece) in pieces.iter().enumerate() {
@@ -161,7 +154,15 @@ impl Names {
     }
 
     /// A segment in pieces that each fit into a name; at least one. No piece is ever `.` or `..`.
-    fn pieces(self, segment: &str) -> Vec<String> {
+    fn pieces(self, segment: &str) -> Vec<Cow<'_, str>> {
+        // Nearly all are; and the path of each read is made of such pieces.
+        if self.is_plain(segment) {
+            return vec![Cow::Borrowed(segment)];
+        }
+        self.escaped_pieces(segment).into_iter().map(Cow::Owned).collect()
+    }
+
+    fn escaped_pieces(self, segment: &str) -> Vec<String> {
         let mut pieces = Vec::with_capacity(1);
         let mut piece = String::with_capacity(segment.len() + 8);
         let device = is_device(segment);
@@ -349,6 +350,7 @@ mod tests {
             for segment in plain {
                 assert!(names.is_plain(segment), "{segment}");
                 assert_eq!(names.pieces(segment), [segment]);
+                assert_eq!(names.escaped_pieces(segment), [segment]);
             }
             for segment in other {
                 assert!(!names.is_plain(segment), "{segment}");
