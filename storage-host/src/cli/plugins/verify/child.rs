@@ -55,13 +55,13 @@ pub(super) enum Event {
     Done,
 }
 
-type Events = Arc<Mutex<Reporter<Stdout>>>;
+type Events = Mutex<Reporter<Stdout>>;
 
 /// Does what the parent wants.
 pub(super) async fn run(arguments: &Verify, context: &Context) -> anyhow::Result<ExitCode> {
     let (request, mark) = read_request::<Request>(&mut io::stdin().lock())?;
     be_a_child()?;
-    let events = Arc::new(Mutex::new(Reporter::new(mark, io::stdout())));
+    let events = Mutex::new(Reporter::new(mark, io::stdout()));
     let ran = arguments.run_cases(context, request, &events).await;
     match &ran {
         Ok(()) => tell(&events, &Event::Done)?,
@@ -86,10 +86,19 @@ impl Verify {
         tell(events, &Event::Opened(Box::new(Head::new(&module, &instance.backend.info()))))?;
         let wanted: BTreeSet<String> = request.cases.into_iter().collect();
         let cases = storage_conformance::all().into_iter().filter(|case| wanted.contains(&case.name));
-        let run = |case: Case| tokio::spawn(run_case(case, instance.clone(), events.clone()));
+        // Begun is told here and not by the tasks, of which any may come first: the report has the order of the suite
+        // even where a case takes the process with it and those that ran with it are run again.
+        let run = |case: Case| {
+            let began = tell(events, &Event::Began(case.name.clone()));
+            let ran = tokio::spawn(run_case(case, instance.clone()));
+            async move {
+                began?;
+                ran.await.map_err(io::Error::other)
+            }
+        };
         let mut trials = stream::iter(cases).map(run).buffered(request.at_once);
         while let Some(trial) = trials.next().await {
-            tell(events, &Event::Came(trial??))?;
+            tell(events, &Event::Came(trial?))?;
         }
         tell(events, &Event::Closing)?;
         instance.backend.close().await?;
@@ -129,11 +138,10 @@ impl Verify {
     }
 }
 
-async fn run_case(case: Case, instance: Arc<Instance>, events: Events) -> io::Result<Trial> {
+async fn run_case(case: Case, instance: Arc<Instance>) -> Trial {
     let (name, begun) = (case.name.clone(), Instant::now());
-    tell(&events, &Event::Began(name.clone()))?;
     let outcome = case.run(instance).await;
-    Ok(Trial::new(name, &outcome, begun.elapsed()))
+    Trial::new(name, &outcome, begun.elapsed())
 }
 
 /// Whether a path is meant and not a backend type, which has neither a folder nor an ending.
