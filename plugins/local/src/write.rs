@@ -32,7 +32,7 @@ const FAST_BATCH_BYTES: usize = 4 * BATCH_BYTES;
 
 /// A batch of this size need not become larger: where the body is slow it is written after [`PATIENCE`], so that
 /// a thousand slow bodies hold a thousand times this and not a thousand times [`BATCH_BYTES`].
-const SLOW_BATCH_BYTES: usize = 16 * 1024;
+const SLOW_BATCH_BYTES: usize = 8 * 1024;
 
 /// How long a batch that could be written waits to become larger.
 const PATIENCE: Duration = Duration::from_millis(50);

@@ -1,6 +1,5 @@
-//! A connection that is cut when its client is too slow where HTTP has no limit of its own: with its first bytes,
-//! before the protocol is known, and with taking what is sent to it. And one that takes no more memory to read from
-//! than its client's pace is worth (see [`super::read_size`]).
+//! A connection that tells what its client speaks, that is cut when its client does not take what is sent to it, and
+//! that takes no more memory to read from than its client's pace is worth (see [`super::read_size`]).
 
 use std::future::Future as _;
 use std::io;
@@ -13,18 +12,25 @@ use tokio::time::{Instant, Sleep};
 
 use super::read_size::ReadSize;
 
-/// What HTTP/2 begins with. While a client sends a part of it, nobody knows yet what it speaks.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What HTTP/2 begins with (RFC 9113, section 3.4). While a client sends a part of it, nobody knows yet what it speaks.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream with deadlines.
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A stream with a deadline for what is written to it.
 pub(super) struct GuardedStream<S> {
     /// Its limit is that of the next read alone, and never reached as an end.
     inner: Take<S>,
     read_size: ReadSize,
+    /// What was read to see what the client speaks, and is still to be given to whoever reads.
+    first: [u8; PREFACE.len()],
+    first_bytes: usize,
     write_timeout: Duration,
-    /// Until when the protocol must be known; `None` once it is.
-    opening: Option<Pin<Box<Sleep>>>,
-    preface_bytes: usize,
     /// Until when the client must take something; only counts while a write waits.
     writing: Pin<Box<Sleep>>,
     is_write_waiting: bool,
@@ -32,31 +38,41 @@ pub(super) struct GuardedStream<S> {
 
 impl<S: AsyncRead + Unpin> GuardedStream<S> {
     /// Guards a stream that was just accepted.
-    pub(super) fn new(inner: S, opening_timeout: Duration, write_timeout: Duration) -> Self {
+    pub(super) fn new(inner: S, write_timeout: Duration) -> Self {
         Self {
             inner: inner.take(0),
             read_size: ReadSize::default(),
+            first: [0; PREFACE.len()],
+            first_bytes: 0,
             write_timeout,
-            opening: Some(Box::pin(tokio::time::sleep(opening_timeout))),
-            preface_bytes: 0,
             writing: Box::pin(tokio::time::sleep(write_timeout)),
             is_write_waiting: false,
         }
     }
+
+    /// Waits for the bytes that tell what the client speaks. They are read once more afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Those of the stream.
+    pub(super) async fn protocol(&mut self) -> io::Result<Protocol> {
+        while PREFACE.starts_with(&self.first[..self.first_bytes]) {
+            let room = &mut self.first[self.first_bytes..];
+            if room.is_empty() {
+                return Ok(Protocol::Http2);
+            }
+            self.inner.set_limit(room.len() as u64);
+            match self.inner.read(room).await? {
+                // One that leaves speaks neither; HTTP/1 sees that from the end of the stream.
+                0 => break,
+                bytes => self.first_bytes += bytes,
+            }
+        }
+        Ok(Protocol::Http1)
+    }
 }
 
 impl<S> GuardedStream<S> {
-    /// Ends the opening once the bytes cannot be a part of the preface any more, or are all of it.
-    fn observe(&mut self, bytes: &[u8]) {
-        let expected = &PREFACE[self.preface_bytes..];
-        let compared = bytes.len().min(expected.len());
-        self.preface_bytes += compared;
-        let is_preface_so_far = bytes[..compared] == expected[..compared];
-        if !is_preface_so_far || bytes.is_empty() || self.preface_bytes == PREFACE.len() {
-            self.opening = None;
-        }
-    }
-
     fn guard_write<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.is_write_waiting = false;
@@ -70,6 +86,14 @@ impl<S> GuardedStream<S> {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(Err(timed_out("the client does not take what is sent to it"))),
         }
+    }
+
+    /// Gives what was read to see what the client speaks, as far as there is room for it.
+    fn give_first(&mut self, buffer: &mut ReadBuf<'_>) {
+        let given = self.first_bytes.min(buffer.remaining());
+        buffer.put_slice(&self.first[..given]);
+        self.first.copy_within(given.., 0);
+        self.first_bytes -= given;
     }
 }
 
@@ -85,23 +109,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for GuardedStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let (filled, room) = (buffer.filled().len(), buffer.remaining());
-        this.inner.set_limit(this.read_size.most_bytes());
-        let result = Pin::new(&mut this.inner).poll_read(cx, buffer);
-        if result.is_ready() {
-            this.read_size.record(buffer.filled().len() - filled, room);
+        // What follows is given in the same read: a buffer in which only these few bytes came is taken for too small.
+        this.give_first(buffer);
+        let given = buffer.filled().len() - filled;
+        this.inner.set_limit(this.read_size.most_bytes().saturating_sub(given as u64));
+        match Pin::new(&mut this.inner).poll_read(cx, buffer) {
+            Poll::Pending if given == 0 => return Poll::Pending,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Pending | Poll::Ready(Ok(())) => {}
         }
-        if let Some(opening) = &mut this.opening {
-            match &result {
-                Poll::Ready(Ok(())) => this.observe(&buffer.filled()[filled..]),
-                Poll::Ready(Err(_)) => {}
-                Poll::Pending => {
-                    if opening.as_mut().poll(cx).is_ready() {
-                        return Poll::Ready(Err(timed_out("the client sent no request")));
-                    }
-                }
-            }
-        }
-        result
+        this.read_size.record(buffer.filled().len() - filled, room);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -140,44 +158,67 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncWriteExt as _, duplex};
 
-    const OPENING: Duration = Duration::from_secs(10);
     const WRITE: Duration = Duration::from_secs(30);
 
-    async fn read_after(sent: &[u8]) -> (io::Result<usize>, Duration) {
+    /// What a client is taken to speak that sends this piece by piece and waits then, and what is read afterwards.
+    async fn spoken(sent: &[&[u8]]) -> (Option<Protocol>, Vec<u8>) {
         let (mut client, server) = duplex(64);
-        let mut server = GuardedStream::new(server, OPENING, WRITE);
-        client.write_all(sent).await.expect("sent");
-        let mut buffer = vec![0; sent.len()];
-        server.read_exact(&mut buffer).await.expect("received");
-        let started = Instant::now();
-        let next = tokio::time::timeout(Duration::from_secs(3_600), server.read(&mut [0; 8])).await;
-        let next = next.unwrap_or(Ok(0));
+        let mut server = GuardedStream::new(server, WRITE);
+        let sending = async {
+            for piece in sent {
+                client.write_all(piece).await.expect("sent");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        let waiting = tokio::time::timeout(Duration::from_secs(3_600), server.protocol());
+        let (protocol, ()) = tokio::join!(waiting, sending);
         drop(client);
-        (next, started.elapsed())
+        let mut read = Vec::new();
+        server.read_to_end(&mut read).await.expect("sent");
+        (protocol.ok().map(|protocol| protocol.expect("sound")), read)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_begin_is_cut_off() {
-        for sent in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n"] {
-            let (result, after) = read_after(sent).await;
-            assert_eq!(result.expect_err("cut off").kind(), io::ErrorKind::TimedOut);
-            assert_eq!(after.as_secs(), OPENING.as_secs());
+    async fn what_a_client_speaks_is_told_as_soon_as_it_is_known_and_nothing_is_lost() {
+        for (sent, expected) in [
+            (&[][..], None),
+            (&[&b"P"[..]][..], None),
+            (&[b"PRI * HTTP/2.0\r\n"], None),
+            (&[b"G"], Some(Protocol::Http1)),
+            (&[b"P", b"OST / HTTP/1.1\r\n\r\n"], Some(Protocol::Http1)),
+            (&[b"PRI * HTTP/1.1\r\n\r\nand more than a preface"], Some(Protocol::Http1)),
+            (&[PREFACE], Some(Protocol::Http2)),
+            (&[&PREFACE[..7], &PREFACE[7..], b"frames"], Some(Protocol::Http2)),
+        ] {
+            assert_eq!(spoken(sent).await, (expected, sent.concat()), "{sent:?}");
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn once_the_protocol_is_known_its_own_limits_hold() {
-        for sent in [&b"G"[..], b"POST /", PREFACE] {
-            let (result, after) = read_after(sent).await;
-            assert!(result.is_ok());
-            assert_eq!(after.as_secs(), 3_600);
-        }
+    #[tokio::test]
+    async fn a_client_that_leaves_is_left_to_http1() {
+        let (mut client, server) = duplex(64);
+        client.write_all(b"PR").await.expect("sent");
+        drop(client);
+        let protocol = GuardedStream::new(server, WRITE).protocol().await;
+        assert_eq!(protocol.expect("an end is no error"), Protocol::Http1);
+    }
+
+    #[tokio::test]
+    async fn what_told_the_protocol_is_given_with_what_follows_it_and_into_any_room() {
+        let (mut client, server) = duplex(64);
+        let mut server = GuardedStream::new(server, WRITE);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: files.example.org\r\n\r\n").await.expect("sent");
+        assert_eq!(server.protocol().await.expect("sound"), Protocol::Http1);
+        let mut room = [0; 48];
+        assert_eq!(server.read(&mut room[..5]).await.expect("sent"), 5);
+        assert_eq!(server.read(&mut room[5..]).await.expect("sent"), 40, "in one go");
+        assert!(room.starts_with(b"GET / HTTP/1.1\r\nHost: files.example.org\r\n\r\n"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_cut_off_and_one_that_is_slow_is_not() {
         let (mut client, server) = duplex(8);
-        let mut server = GuardedStream::new(server, OPENING, WRITE);
+        let mut server = GuardedStream::new(server, WRITE);
         let sender = tokio::spawn(async move { server.write_all(&[1; 24]).await });
         for _ in 0..2 {
             tokio::time::sleep(WRITE - Duration::from_secs(1)).await;
@@ -186,7 +227,7 @@ mod tests {
         assert!(sender.await.expect("no panic").is_ok());
 
         let (_client, server) = duplex(8);
-        let mut server = GuardedStream::new(server, OPENING, WRITE);
+        let mut server = GuardedStream::new(server, WRITE);
         let started = Instant::now();
         let error = server.write_all(&[1; 24]).await.expect_err("cut off");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -198,7 +239,7 @@ mod tests {
         const SENT: usize = 3 * 1024 * 1024;
         const ROOM: usize = 48 * 1024;
         let (mut client, server) = duplex(SENT);
-        let mut server = GuardedStream::new(server, OPENING, WRITE);
+        let mut server = GuardedStream::new(server, WRITE);
         client.write_all(&vec![7; SENT]).await.expect("there is room");
         drop(client);
         let mut room = vec![0; ROOM];

@@ -3,22 +3,22 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use storage_core::{Error, ErrorKind, Result};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::connection::GuardedStream;
+use super::connection::{GuardedStream, Protocol};
 use super::middleware::MAX_HEAD_BYTES;
 use super::state::{HttpState, Options};
 use crate::config::HttpConfig;
@@ -139,9 +139,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// The connections under way.
 struct Connections {
     router: Router,
-    builder: Builder<Tasks>,
+    http1: http1::Builder,
+    http2: http2::Builder<Tasks>,
     tasks: Tasks,
-    graceful: GracefulShutdown,
+    /// Cancelled where no connection may begin another request.
+    draining: CancellationToken,
     header_timeout: Duration,
     idle_timeout: Duration,
 }
@@ -149,15 +151,14 @@ struct Connections {
 impl Connections {
     fn new(http: &HttpConfig, router: Router) -> Self {
         let tasks = Tasks { tracker: TaskTracker::new(), stop: Arc::new(CancellationToken::new()) };
-        let mut builder = Builder::new(tasks.clone());
-        builder
-            .http1()
+        let mut http1 = http1::Builder::new();
+        http1
             .timer(TokioTimer::new())
             .header_read_timeout(http.header_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(READ_BUFFER_BYTES);
-        builder
-            .http2()
+        let mut http2 = http2::Builder::new(tasks.clone());
+        http2
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -168,9 +169,10 @@ impl Connections {
             .keep_alive_timeout(http.idle_timeout);
         Self {
             router,
-            builder,
+            http1,
+            http2,
             tasks,
-            graceful: GracefulShutdown::new(),
+            draining: CancellationToken::new(),
             header_timeout: http.header_timeout,
             idle_timeout: http.idle_timeout,
         }
@@ -186,13 +188,33 @@ impl Connections {
             request.extensions_mut().insert(peer);
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
-        let stream = GuardedStream::new(stream, self.header_timeout, self.idle_timeout);
-        let connection = self.builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = self.graceful.watch(connection);
+        let mut stream = GuardedStream::new(stream, self.idle_timeout);
+        let (http1, http2) = (self.http1.clone(), self.http2.clone());
+        let (draining, header_timeout) = (self.draining.clone(), self.header_timeout);
+        let connection = async move {
+            let protocol = tokio::select! {
+                protocol = tokio::time::timeout(header_timeout, stream.protocol()) => protocol??,
+                () = draining.cancelled() => return Ok(()),
+            };
+            let stream = TokioIo::new(stream);
+            // In boxes, since there may be thousands: each then takes no more room than what it speaks needs.
+            match protocol {
+                Protocol::Http1 => {
+                    let connection = Box::pin(http1.serve_connection(stream, service));
+                    until_drained(connection, &draining, http1::Connection::graceful_shutdown).await?;
+                }
+                Protocol::Http2 => {
+                    let connection = Box::pin(http2.serve_connection(stream, service));
+                    until_drained(connection, &draining, http2::Connection::graceful_shutdown).await?;
+                }
+            }
+            Ok(())
+        };
         self.tasks.execute(async move {
-            if let Err(error) = connection.await {
+            let ended: std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> = connection.await;
+            if let Err(error) = ended {
                 // A client that leaves, stalls or speaks no HTTP.
-                tracing::debug!(%peer, error = &*error, "a connection ended");
+                tracing::debug!(%peer, error = &*error as &dyn std::error::Error, "a connection ended");
             }
         });
     }
@@ -200,11 +222,8 @@ impl Connections {
     async fn drain(self, timeout: Duration) {
         self.tasks.tracker.close();
         tracing::info!(connections = self.tasks.tracker.len(), "shutting down");
-        let drained = async {
-            self.graceful.shutdown().await;
-            self.tasks.tracker.wait().await;
-        };
-        if tokio::time::timeout(timeout, drained).await.is_err() {
+        self.draining.cancel();
+        if tokio::time::timeout(timeout, self.tasks.tracker.wait()).await.is_err() {
             tracing::warn!(
                 tasks = self.tasks.tracker.len(),
                 "breaking off requests that did not end in time"
@@ -213,6 +232,20 @@ impl Connections {
             self.tasks.tracker.wait().await;
         }
     }
+}
+
+/// Follows a connection to its end, which comes after the request under way once `draining` is cancelled.
+async fn until_drained<C: Future>(
+    mut connection: Pin<Box<C>>,
+    draining: &CancellationToken,
+    finish: impl FnOnce(Pin<&mut C>),
+) -> C::Output {
+    tokio::select! {
+        biased;
+        ended = &mut connection => return ended,
+        () = draining.cancelled() => finish(connection.as_mut()),
+    }
+    connection.await
 }
 
 /// Where connections, and the requests of an HTTP/2 connection, run: they can be awaited and broken off together.
