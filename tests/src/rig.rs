@@ -151,12 +151,12 @@ impl Rig {
 
     /// The objects on record as being written.
     pub async fn unfinished(&self) -> Vec<Garbage> {
-        self.service.catalog().unfinished_objects(Duration::ZERO, 1_000).await.expect("the record")
+        self.service.catalog().unfinished_objects(Duration::ZERO, None, 1_000).await.expect("the record")
     }
 
     /// The objects that wait to be removed.
     pub async fn garbage(&self) -> Vec<Garbage> {
-        self.service.catalog().garbage(Duration::ZERO, 1_000).await.expect("the garbage")
+        self.service.catalog().garbage(Duration::ZERO, None, 1_000).await.expect("the garbage")
     }
 
     /// Compares catalog and backend as if no save were under way.

@@ -135,12 +135,18 @@ pub trait Catalog: Send + Sync + 'static {
     async fn abandon_object(&self, object: &Garbage) -> Result<()>;
 
     /// Objects whose record was last renewed longer than `age` ago and that no version refers to: provably nobody's.
-    /// Records of objects that a version does refer to are dropped on the way.
+    /// In the order of backend and key, after one of them. Records of objects that a version does refer to are dropped
+    /// on the way.
     ///
     /// # Errors
     ///
     /// Only those of the database.
-    async fn unfinished_objects(&self, age: Duration, limit: u32) -> Result<Vec<Garbage>>;
+    async fn unfinished_objects(
+        &self,
+        age: Duration,
+        after: Option<&Garbage>,
+        limit: u32,
+    ) -> Result<Vec<Garbage>>;
 
     /// Adds a version and makes it the current one: file and version row, placement, usage in place of the
     /// reservation, audit line, outbox event; and the record of its object (see [`Catalog::begin_object`]) goes.
@@ -193,11 +199,12 @@ pub trait Catalog: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Only those of the database.
+    /// `PreconditionFailed` where another version than `if_current` is the current one; those of the database.
     async fn delete_file(
         &self,
         user: &UserId,
         file: FileId,
+        if_current: Option<FileVersionId>,
         audit: AuditEntry,
     ) -> Result<Option<Vec<Garbage>>>;
 
@@ -214,12 +221,12 @@ pub trait Catalog: Send + Sync + 'static {
         audit: AuditEntry,
     ) -> Result<Option<Vec<Garbage>>>;
 
-    /// Garbage that waits to be removed, oldest first, as of entries older than `age`.
+    /// Garbage that waits to be removed for longer than `age`, in the order of backend and key, after one of it.
     ///
     /// # Errors
     ///
     /// Only those of the database.
-    async fn garbage(&self, age: Duration, limit: u32) -> Result<Vec<Garbage>>;
+    async fn garbage(&self, age: Duration, after: Option<&Garbage>, limit: u32) -> Result<Vec<Garbage>>;
 
     /// Forgets garbage that was removed.
     ///

@@ -129,8 +129,9 @@ impl From<ErrorKind> for Code {
             ErrorKind::NotFound => Code::NotFound,
             ErrorKind::AlreadyExists => Code::AlreadyExists,
             ErrorKind::PreconditionFailed => Code::PreconditionFailed,
-            ErrorKind::PermissionDenied => Code::PermissionDenied,
-            ErrorKind::Unauthenticated => Code::Unauthenticated,
+            // What the service itself may not do with its backends and its catalog. Who calls it is judged before, by
+            // codes and not by kinds of error; he is not to take these for a fault of his own credentials.
+            ErrorKind::PermissionDenied | ErrorKind::Unauthenticated => Code::Internal,
             // Not 507: a user's allowance is no fault of the server, and a 5xx would be tried again.
             ErrorKind::QuotaExceeded => Code::QuotaExceeded,
             ErrorKind::TooLarge => Code::TooLarge,
@@ -450,6 +451,8 @@ mod tests {
         let hidden = [
             ErrorKind::NotModified,
             ErrorKind::InvalidKey,
+            ErrorKind::PermissionDenied,
+            ErrorKind::Unauthenticated,
             ErrorKind::ConfigInvalid,
             ErrorKind::Cancelled,
             ErrorKind::PluginPanicked,
@@ -504,6 +507,15 @@ mod tests {
         assert_eq!(response.headers()[CONTENT_RANGE], "bytes */4");
         let response = Problem::unauthenticated("no credentials").into_response();
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"storage\"");
+    }
+
+    #[test]
+    fn what_the_service_may_not_do_is_no_fault_of_the_callers_credentials() {
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::Unauthenticated] {
+            let problem = Problem::from(Error::new(kind, "the bucket").with_context("bucket", "b"));
+            assert_eq!(problem.code(), Code::Internal);
+            assert!(problem.0.detail.is_none() && problem.0.context.is_empty(), "nothing of what is within");
+        }
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{CACHE_CONTROL, HeaderName};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,12 +17,13 @@ use utoipa_axum::routes;
 use super::auth::Caller;
 use super::error::{Code, Problem, ProblemBody};
 use super::extract::{self, Path, UrlQuery};
+use super::headers::condition::Conditions;
 use super::model::{FileBody, FileListBody, LinkBody};
 use super::openapi::Problems;
 use super::state::HttpState;
 use super::upload::{created, described};
 use crate::catalog::{FileId, FileQuery, FileVersionId, SortBy};
-use crate::service::{CopyFileOptions, LinkOptions};
+use crate::service::{CopyFileOptions, DeleteFileOptions, LinkOptions};
 
 pub(super) fn router() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new()
@@ -141,15 +142,31 @@ async fn describe(
 /// Deletes a file with all its versions.
 #[utoipa::path(
     delete, path = "/v1/files/{id}", tag = "files",
-    params(("id" = uuid::Uuid, Path, description = "the file")),
+    params(
+        ("id" = uuid::Uuid, Path, description = "the file"),
+        ("If-Match" = Option<String>, Header, description = "deletes only where the content has this tag"),
+    ),
     responses(
         (status = 204, description = "Deleted"),
         (status = 404, description = "The user has no such file", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The condition does not hold; nothing was deleted", body = ProblemBody, content_type = "application/problem+json"),
         Problems,
     ),
 )]
-async fn remove(caller: Caller, Path(path): Path<FilePath>) -> Result<StatusCode, Problem> {
-    if caller.service.delete(path.id, &caller.user).await? {
+async fn remove(
+    caller: Caller,
+    Path(path): Path<FilePath>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let conditions = Conditions::from_headers(&headers)?;
+    let mut options = DeleteFileOptions::default();
+    if !conditions.is_empty() {
+        let current = caller.service.metadata(path.id, &caller.user, None).await?;
+        conditions.check_write(&current)?;
+        // Another version may be made meanwhile: the catalog decides.
+        options.if_current = conditions.names_state().then_some(current.version);
+    }
+    if caller.service.delete_with(path.id, &caller.user, options).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(Problem::new(Code::NotFound))

@@ -153,12 +153,11 @@ impl Multipart {
     async fn head(&mut self) -> Result<Bytes, Problem> {
         const END: &[u8] = b"\r\n\r\n";
         loop {
-            if let Some(index) = find(&self.pending, END) {
+            let end = find(&self.pending, END);
+            if let Some(index) = end.filter(|index| *index <= MAX_HEAD_BYTES) {
                 let head = self.pending.split_to(index);
                 self.pending.advance(END.len());
-                if head.len() <= MAX_HEAD_BYTES {
-                    return Ok(head);
-                }
+                return Ok(head);
             }
             if self.pending.len() > MAX_HEAD_BYTES {
                 let detail = format!("the headers of a part take at most {MAX_HEAD_BYTES} bytes");
@@ -361,6 +360,17 @@ mod tests {
         let mut multipart = Multipart::new(start.chain(endless).boxed(), "B", BodyFault::default());
         assert_eq!(multipart.next_part().await.expect_err("too large").code(), Code::TooLarge);
         assert!(multipart.pending.len() < MAX_HEAD_BYTES + 2000);
+    }
+
+    #[tokio::test]
+    async fn headers_that_are_too_long_are_refused_and_content_is_never_taken_for_headers() {
+        let head = format!("X-Long: {}", "x".repeat(MAX_HEAD_BYTES));
+        let text = format!(
+            "--b\r\n{head}\r\n\r\n\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--"
+        );
+        let source = stream::iter([Ok(Bytes::from(text))]).boxed();
+        let mut multipart = Multipart::new(source, "b", BodyFault::default());
+        assert_eq!(multipart.next_part().await.expect_err("too large").code(), Code::TooLarge);
     }
 
     #[tokio::test]

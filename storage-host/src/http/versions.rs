@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -11,6 +11,7 @@ use super::auth::Caller;
 use super::error::{Code, Problem, ProblemBody};
 use super::extract::Path;
 use super::files::FilePath;
+use super::headers::condition::Conditions;
 use super::model::{FileBody, VersionListBody};
 use super::openapi::Problems;
 use super::state::HttpState;
@@ -61,15 +62,28 @@ async fn restore(caller: Caller, Path(path): Path<VersionPath>) -> Result<Respon
 /// Deletes a version that is not the current one.
 #[utoipa::path(
     delete, path = "/v1/files/{id}/versions/{version}", tag = "versions",
-    params(("id" = uuid::Uuid, Path, description = "the file"), ("version" = uuid::Uuid, Path, description = "the version")),
+    params(
+        ("id" = uuid::Uuid, Path, description = "the file"), ("version" = uuid::Uuid, Path, description = "the version"),
+        ("If-Match" = Option<String>, Header, description = "deletes only where the version has this tag"),
+    ),
     responses(
         (status = 204, description = "Deleted"),
         (status = 400, description = "It is the current version", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "The condition does not hold; nothing was deleted", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The user has no such file or version", body = ProblemBody, content_type = "application/problem+json"),
         Problems,
     ),
 )]
-async fn remove(caller: Caller, Path(path): Path<VersionPath>) -> Result<StatusCode, Problem> {
+async fn remove(
+    caller: Caller,
+    Path(path): Path<VersionPath>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let conditions = Conditions::from_headers(&headers)?;
+    if !conditions.is_empty() {
+        // A version never changes, so that this holds until it is deleted.
+        conditions.check_write(&caller.service.metadata(path.id, &caller.user, Some(path.version)).await?)?;
+    }
     if caller.service.delete_version(path.id, &caller.user, path.version).await? {
         return Ok(StatusCode::NO_CONTENT);
     }

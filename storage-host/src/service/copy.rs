@@ -66,7 +66,7 @@ impl SimpleStorageService {
         };
         naming::check_filename(&target.filename)?;
         check_user_metadata(&target.metadata)?;
-        self.copy_version(user, source, target).await
+        self.copy_version(file, user, source, target).await
     }
 
     async fn copy_to_same_file(
@@ -83,10 +83,16 @@ impl SimpleStorageService {
             filename: source.filename.clone(),
             metadata: source.metadata.clone(),
         };
-        self.copy_version(user, source, target).await
+        self.copy_version(file, user, source, target).await
     }
 
-    async fn copy_version(&self, user: &UserId, source: VersionRecord, target: Target) -> Result<FileInfo> {
+    async fn copy_version(
+        &self,
+        file: FileId,
+        user: &UserId,
+        source: VersionRecord,
+        target: Target,
+    ) -> Result<FileInfo> {
         let named = self.inner.manager.primary();
         let version = FileVersionId::new();
         let key = naming::object_key(user, target.file, version, &target.filename)?;
@@ -118,7 +124,10 @@ impl SimpleStorageService {
                 }
             }
         };
-        let saved = lease.hold(work).await?;
+        let saved = match lease.hold(work).await {
+            Ok(saved) => saved,
+            Err(error) => return Err(self.unless_deleted(file, user, source.id, error).await),
+        };
         if saved.size_bytes != source.size_bytes {
             lease.give_up().await;
             return Err(Error::new(ErrorKind::Corrupted, "the copy has another length than the original")

@@ -1,11 +1,18 @@
 //! Deleting: the catalog first, so that the file is gone at once and for good; then the objects.
 
+use std::time::Duration;
+
 use storage_core::{Error, ErrorKind, Result};
 
 use super::SimpleStorageService;
 use super::audit::Act;
 use super::objects::remove_garbage;
+use super::types::DeleteFileOptions;
 use crate::catalog::{FileId, FileVersionId, Garbage, UserId};
+
+/// How long a delete waits for the objects to go. The file is gone before that, and the objects go all the same: whoever
+/// deletes is not to wait for a backend that hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl SimpleStorageService {
     /// Deletes a file with all its versions. Answers whether there was one; a file of somebody else is none.
@@ -17,8 +24,18 @@ impl SimpleStorageService {
     ///
     /// Those of the catalog; then the file is still there.
     pub async fn delete(&self, file: FileId, user: &UserId) -> Result<bool> {
+        self.delete_with(file, user, DeleteFileOptions::default()).await
+    }
+
+    /// The same, where the file is still what the caller takes it for.
+    ///
+    /// # Errors
+    ///
+    /// `PreconditionFailed`, as the options have it; those of the catalog. Then the file is still there.
+    pub async fn delete_with(&self, file: FileId, user: &UserId, options: DeleteFileOptions) -> Result<bool> {
         let act = Act::on("delete", user, file);
-        let result = self.inner.catalog.delete_file(user, file, self.success(act)).await;
+        let audit = self.success(act);
+        let result = self.inner.catalog.delete_file(user, file, options.if_current, audit).await;
         let garbage = self.noting_failure(act, result).await?;
         self.remove_deleted(act, garbage).await
     }
@@ -44,8 +61,12 @@ impl SimpleStorageService {
         // Goes on if the caller goes away; the catalog remembers what is left if the process does.
         let removal =
             tokio::spawn(async move { remove_garbage(&inner.manager, &inner.catalog, garbage).await });
-        if let Err(join) = removal.await {
-            tracing::error!(error = %join, "the removal of deleted objects did not end and is left to the reconciler");
+        match tokio::time::timeout(PATIENCE, removal).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(join)) => {
+                tracing::error!(error = %join, "the removal of deleted objects did not end and is left to the reconciler");
+            }
+            Err(_) => tracing::debug!("the removal of deleted objects takes long and goes on"),
         }
         Ok(true)
     }

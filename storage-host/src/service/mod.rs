@@ -41,8 +41,8 @@ pub use reconcile::{
     MissingObject, RebuildReport, ScrubOptions, ScrubReport, WrongSize,
 };
 pub use types::{
-    Actor, BackendHealth, BatchItem, CopyFileOptions, DownloadLink, FileContent, FileInfo, FileInfoPage,
-    LinkOptions, Metadata, RetrieveFileOptions, SaveFileOptions, StorageHealth,
+    Actor, BackendHealth, BatchItem, CopyFileOptions, DeleteFileOptions, DownloadLink, FileContent, FileInfo,
+    FileInfoPage, LinkOptions, Metadata, RetrieveFileOptions, SaveFileOptions, StorageHealth,
 };
 
 /// The service. Cloning is cheap; every clone is the same service.

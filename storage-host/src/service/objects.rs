@@ -1,12 +1,13 @@
 //! Removal of objects that the catalog gave up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use storage_core::{Capabilities, DeleteOptions, ListVersionsOptions, ObjectKey, Result};
 
-use super::SimpleStorageService;
+use super::{Inner, SimpleStorageService};
 use crate::catalog::{Catalog, Garbage};
 use crate::manager::{NamedBackend, StorageManager};
 
@@ -16,14 +17,33 @@ const CONCURRENCY: usize = 16;
 /// How many records one round takes.
 const BATCH: u32 = 500;
 
+/// Why an object is to be removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LeftOver {
+    Deleted,
+    Unfinished,
+}
+
 /// Removes an object for good: with the versions that the backend keeps of it, since the key is never used again
 /// and the catalog is what keeps versions.
+///
+/// Where there are versions, each is removed as such: an ordinary delete would write a mark first, for which a full disk
+/// has no room.
 pub(crate) async fn remove_object(named: &NamedBackend, key: &ObjectKey) -> Result<()> {
     let backend = &named.backend;
-    backend.delete(key, DeleteOptions::default()).await?;
     if !backend.info().capabilities.has(Capabilities::VERSIONS) {
-        return Ok(());
+        return backend.delete(key, DeleteOptions::default()).await.map(|_| ());
     }
+    let removed = remove_versions(named, key).await;
+    if removed.is_err() && backend.exists(key).await.unwrap_or_default() {
+        // What is locked, for instance, stays for now. It shall not be seen at least; the error is that of the versions.
+        let _ = backend.delete(key, DeleteOptions::default()).await;
+    }
+    removed
+}
+
+async fn remove_versions(named: &NamedBackend, key: &ObjectKey) -> Result<()> {
+    let backend = &named.backend;
     let mut page_token = None;
     loop {
         let options = ListVersionsOptions { prefix: key.to_string(), page_token, limit: None };
@@ -48,12 +68,16 @@ pub(super) async fn remove_garbage(
     garbage: Vec<Garbage>,
 ) -> u64 {
     let removed = remove_objects(manager, garbage).await;
+    forget_garbage(catalog, &removed).await;
+    removed.len() as u64
+}
+
+async fn forget_garbage(catalog: &Arc<dyn Catalog>, removed: &[Garbage]) {
     if !removed.is_empty()
-        && let Err(error) = catalog.forget_garbage(&removed).await
+        && let Err(error) = catalog.forget_garbage(removed).await
     {
         tracing::warn!(error = %error.report(), "removed objects could not be forgotten and will be removed again");
     }
-    removed.len() as u64
 }
 
 /// Removes objects, several at a time, and answers those that are gone.
@@ -87,28 +111,40 @@ impl SimpleStorageService {
     ///
     /// Those of the catalog. What a backend does not let go stays for the next call.
     pub async fn collect_garbage(&self, age: Duration) -> Result<u64> {
-        let catalog = &self.inner.catalog;
+        let deleted = self.remove_left_over(LeftOver::Deleted, age).await?;
+        Ok(deleted + self.remove_left_over(LeftOver::Unfinished, age).await?)
+    }
+
+    /// Goes through all records of a kind, so that what cannot be removed does not stand before what can. A backend
+    /// that lets nothing of a page go is passed over until the next call, since each of its answers may take long.
+    async fn remove_left_over(&self, kind: LeftOver, age: Duration) -> Result<u64> {
+        let Inner { catalog, manager, .. } = &*self.inner;
         let mut removed = 0;
+        let mut passed_over = BTreeSet::new();
+        let mut after: Option<Garbage> = None;
         loop {
-            let garbage = catalog.garbage(age, BATCH).await?;
-            let found = garbage.len();
-            let gone = remove_garbage(&self.inner.manager, catalog, garbage).await;
-            removed += gone;
-            if gone == 0 || found < BATCH as usize {
-                break;
-            }
-        }
-        loop {
-            let unfinished = catalog.unfinished_objects(age, BATCH).await?;
-            let found = unfinished.len();
-            let gone = remove_objects(&self.inner.manager, unfinished).await;
+            let mut page = match kind {
+                LeftOver::Deleted => catalog.garbage(age, after.as_ref(), BATCH).await?,
+                LeftOver::Unfinished => catalog.unfinished_objects(age, after.as_ref(), BATCH).await?,
+            };
+            after = match page.last() {
+                Some(last) => Some(last.clone()),
+                None => return Ok(removed),
+            };
+            page.retain(|object| !passed_over.contains(&object.backend));
+            let mut asked: BTreeSet<_> = page.iter().map(|object| object.backend.clone()).collect();
+            let gone = remove_objects(manager, page).await;
             for object in &gone {
-                catalog.abandon_object(object).await?;
+                asked.remove(&object.backend);
+                if kind == LeftOver::Unfinished {
+                    catalog.abandon_object(object).await?;
+                }
+            }
+            if kind == LeftOver::Deleted {
+                forget_garbage(catalog, &gone).await;
             }
             removed += gone.len() as u64;
-            if gone.is_empty() || found < BATCH as usize {
-                return Ok(removed);
-            }
+            passed_over.append(&mut asked);
         }
     }
 }

@@ -59,8 +59,28 @@ impl SimpleStorageService {
             Some(range) => range.resolve(info.size_bytes)?,
             None => 0..info.size_bytes,
         };
-        let body = self.open_body(&version, range.clone()).await?;
-        Ok(FileContent { info, range, body })
+        match self.open_body(&version, range.clone()).await {
+            Ok(body) => Ok(FileContent { info, range, body }),
+            Err(error) => Err(self.unless_deleted(file, user, version.id, error).await),
+        }
+    }
+
+    /// The error of a read of a version. One that is deleted after it was looked up is not there any more, and its
+    /// bytes are not lost.
+    pub(super) async fn unless_deleted(
+        &self,
+        file: FileId,
+        user: &UserId,
+        version: FileVersionId,
+        error: Error,
+    ) -> Error {
+        if error.kind() != ErrorKind::Corrupted {
+            return error;
+        }
+        match self.find_version(file, user, Some(version)).await {
+            Err(gone) if gone.kind() == ErrorKind::NotFound => gone,
+            Ok(_) | Err(_) => error,
+        }
     }
 
     /// A version as its owner sees it, and as the catalog does.

@@ -31,6 +31,13 @@ pub struct SaveFileOptions {
     pub tier: Option<Tier>,
 }
 
+/// How a file is to be deleted.
+#[derive(Clone, Debug, Default)]
+pub struct DeleteFileOptions {
+    /// The version that must be the current one, else `PreconditionFailed` and nothing is deleted.
+    pub if_current: Option<FileVersionId>,
+}
+
 /// One file of a batch.
 #[derive(Debug)]
 pub struct BatchItem {

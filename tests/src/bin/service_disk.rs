@@ -171,6 +171,8 @@ async fn store_full(rig: &mut Rig) -> Result<Value> {
     });
     let read = rig.everything_holds().await?;
     let left_in_staging = bytes_below(&rig.disk("store/staging"))?;
+    // To the last block: what is deleted then must go without writing anything first.
+    fill_up(&rig.disk("store/ballast"))?;
     let freed = json!({ "delete": rig.delete().await?, "replace": rig.replace(300_000).await? });
     let mut deletes = 0;
     while deletes < 3 && rig.delete().await? == "204" {

@@ -58,6 +58,26 @@ async fn nobody_overwrites_what_he_has_not_seen() {
 }
 
 #[tokio::test]
+async fn nobody_deletes_what_he_has_not_seen() {
+    let host = HttpHost::start().await;
+    let first = host.save("anna", "a.txt", "one").await;
+    let (id, seen) = (text(&first, "id"), format!("\"{}\"", text(&first, "sha256")));
+    let second = json(put(&host, &id, "two", None).await, StatusCode::OK).await;
+    let delete = async |path: &str, tag: &str| {
+        let request = host.call("anna", Method::DELETE, path).header("if-match", tag);
+        request.send().await.expect("an answer")
+    };
+    let file = format!("/v1/files/{id}");
+    problem(delete(&file, &seen).await, 412, "precondition_failed").await;
+    let former = format!("{file}/versions/{}", text(&first, "version"));
+    problem(delete(&former, "\"other\"").await, 412, "precondition_failed").await;
+    assert_eq!(delete(&former, &seen).await.status(), StatusCode::NO_CONTENT);
+    let tag = format!("\"{}\"", text(&second, "sha256"));
+    assert_eq!(delete(&file, &tag).await.status(), StatusCode::NO_CONTENT);
+    problem(delete(&file, &tag).await, 404, "not_found").await;
+}
+
+#[tokio::test]
 async fn of_many_who_saw_the_same_content_one_replaces_it() {
     let host = HttpHost::start().await;
     let first = host.save("anna", "a.txt", "one").await;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use storage_core::{ErrorKind, Retry};
-use storage_host::service::SaveFileOptions;
+use storage_host::catalog::Garbage;
+use storage_host::service::{DeleteFileOptions, SaveFileOptions};
 use storage_tests::faults::Fault;
 use storage_tests::fixture::{Chunking, Content};
-use storage_tests::rig::Rig;
+use storage_tests::rig::{BACKEND, Rig};
 
 use super::{MIB, RigExt, refused, replacing, user};
 
@@ -81,15 +82,66 @@ async fn one_object_that_cannot_be_removed_does_not_keep_the_others() {
         );
     }
     // A backend that is no longer configured is one that nothing can be removed from.
-    let elsewhere = storage_host::catalog::Garbage {
-        backend: "elsewhere".to_owned(),
-        key: "users/ann/x".parse().expect("a key"),
-    };
+    let elsewhere = Garbage { backend: "elsewhere".to_owned(), key: "users/ann/x".parse().expect("a key") };
     rig.service.catalog().begin_object(&elsewhere).await.expect("recorded");
     rig.faults.heal();
     rig.service.collect_garbage(Duration::ZERO).await.expect("the rest is collected");
     rig.settles(&ann, 0).await;
     assert_eq!(rig.unfinished().await, [elsewhere]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_many_objects_cannot_be_removed_those_behind_them_are() {
+    const STUCK: usize = 1_100;
+    let rig = Rig::memory();
+    let ann = user("ann");
+    // Before the rig's own backend in every order.
+    for number in 0..STUCK {
+        let key = format!("users/ann/{number}").parse().expect("a key");
+        let elsewhere = Garbage { backend: "elsewhere".to_owned(), key };
+        rig.service.catalog().begin_object(&elsewhere).await.expect("recorded");
+    }
+    rig.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100) \
+         INSERT INTO garbage SELECT 'elsewhere', 'users/ann/' || i, 0 FROM n",
+    );
+    let file = rig.saved(&ann, "a.txt", "one").await;
+    rig.faults.next("delete", [Fault::Error(ErrorKind::Unavailable, Retry::Never)]);
+    assert!(rig.service.delete(file.id, &ann).await.expect("deleted"));
+    let key = "users/ann/left/over".parse().expect("a key");
+    let left = Garbage { backend: BACKEND.to_owned(), key };
+    rig.service.catalog().begin_object(&left).await.expect("recorded");
+
+    assert_eq!(rig.service.collect_garbage(Duration::ZERO).await.expect("collected"), 2);
+    assert_eq!(rig.objects().await.len(), 0);
+    let stuck = rig.service.catalog().garbage(Duration::ZERO, None, 10_000).await.expect("the garbage");
+    assert_eq!(stuck.len(), STUCK);
+    assert!(stuck.iter().all(|object| object.backend == "elsewhere"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_deletes_does_not_wait_for_a_backend_that_hangs() {
+    let rig = Rig::memory();
+    let ann = user("ann");
+    let file = rig.saved(&ann, "a.txt", "one").await;
+    rig.faults.always("delete", Fault::Stall);
+    let deleted = tokio::time::timeout(Duration::from_secs(30), rig.service.delete(file.id, &ann)).await;
+    assert!(deleted.expect("an answer").expect("deleted"));
+    refused(rig.service.retrieve(file.id, &ann).await, ErrorKind::NotFound);
+    assert_eq!(rig.garbage().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_another_by_now_is_not_deleted() {
+    let rig = Rig::memory();
+    let ann = user("ann");
+    let first = rig.saved(&ann, "a.txt", "one").await;
+    let second = rig.service.save_with("two", "a.txt", &ann, replacing(&first)).await.expect("saved");
+    let seen = DeleteFileOptions { if_current: Some(first.version) };
+    refused(rig.service.delete_with(first.id, &ann, seen).await, ErrorKind::PreconditionFailed);
+    assert_eq!(rig.text(&ann, &second).await, "two");
+    let seen = DeleteFileOptions { if_current: Some(second.version) };
+    assert!(rig.service.delete_with(first.id, &ann, seen).await.expect("deleted"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

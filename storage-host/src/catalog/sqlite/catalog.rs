@@ -188,9 +188,14 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
-    async fn unfinished_objects(&self, age: Duration, limit: u32) -> Result<Vec<Garbage>> {
+    async fn unfinished_objects(
+        &self,
+        age: Duration,
+        after: Option<&Garbage>,
+        limit: u32,
+    ) -> Result<Vec<Garbage>> {
         let mut unfinished = Vec::new();
-        let mut after = None;
+        let mut after = after.cloned();
         while unfinished.len() < limit as usize {
             let page = move |connection: &_| objects::older(connection, age, after.as_ref(), limit);
             let page = self.object_readers.call("unfinished_objects", page).await?;
@@ -253,10 +258,11 @@ impl Catalog for SqliteCatalog {
         &self,
         user: &UserId,
         file: FileId,
+        if_current: Option<FileVersionId>,
         audit: AuditEntry,
     ) -> Result<Option<Vec<Garbage>>> {
         let user = user.clone();
-        let delete = move |connection: &_| delete::delete_file(connection, &user, file, &audit);
+        let delete = move |connection: &_| delete::delete_file(connection, &user, file, if_current, &audit);
         self.change("delete_file", Durable, delete).await
     }
 
@@ -272,8 +278,10 @@ impl Catalog for SqliteCatalog {
         self.change("delete_version", Durable, delete).await
     }
 
-    async fn garbage(&self, age: Duration, limit: u32) -> Result<Vec<Garbage>> {
-        self.readers.call("garbage", move |connection| delete::garbage(connection, age, limit)).await
+    async fn garbage(&self, age: Duration, after: Option<&Garbage>, limit: u32) -> Result<Vec<Garbage>> {
+        let after = after.cloned();
+        let garbage = move |connection: &_| delete::garbage(connection, age, after.as_ref(), limit);
+        self.readers.call("garbage", garbage).await
     }
 
     async fn forget_garbage(&self, removed: &[Garbage]) -> Result<()> {

@@ -32,8 +32,8 @@ const DELETE_VERSION: &str = "DELETE FROM versions WHERE file_id = ?1 AND versio
 const ADD_GARBAGE: &str = "INSERT INTO garbage (backend, object_key, since) VALUES (?1, ?2, ?3) \
      ON CONFLICT DO NOTHING";
 
-const GARBAGE: &str = "SELECT backend, object_key FROM garbage WHERE since <= ?1 \
-     ORDER BY since, backend, object_key LIMIT ?2";
+const GARBAGE: &str = "SELECT backend, object_key FROM garbage \
+     WHERE since <= ?1 AND (backend, object_key) > (?2, ?3) ORDER BY backend, object_key LIMIT ?4";
 
 const FORGET: &str = "DELETE FROM garbage WHERE backend = ?1 AND object_key = ?2";
 
@@ -41,12 +41,18 @@ pub(super) fn delete_file(
     connection: &Connection,
     user: &UserId,
     file: FileId,
+    if_current: Option<FileVersionId>,
     audit: &AuditEntry,
 ) -> Answer<Option<Vec<Garbage>>> {
-    let Some(filename) = first(connection, FILE, params![file, user], |row| Ok(row.get::<_, String>(0)?))?
-    else {
-        return Ok(None);
-    };
+    let found = first(connection, FILE, params![file, user], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, FileVersionId>(1)?))
+    })?;
+    let Some((filename, current)) = found else { return Ok(None) };
+    if if_current.is_some_and(|expected| expected != current) {
+        return Err(Error::new(ErrorKind::PreconditionFailed, "the file has another current version by now")
+            .with_context("current_version", current)
+            .into());
+    }
     let sizes =
         first(connection, SIZES, params![file], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
     let (versions, bytes) = sizes.unwrap_or_default();
@@ -105,8 +111,19 @@ pub(super) fn delete_version(
     Ok(Some(garbage))
 }
 
-pub(super) fn garbage(connection: &Connection, age: Duration, limit: u32) -> Answer<Vec<Garbage>> {
-    all(connection, GARBAGE, params![micros_ago(age), limit], garbage_from_row)
+pub(super) fn garbage(
+    connection: &Connection,
+    age: Duration,
+    after: Option<&Garbage>,
+    limit: u32,
+) -> Answer<Vec<Garbage>> {
+    let (backend, key) = position(after);
+    all(connection, GARBAGE, params![micros_ago(age), backend, key, limit], garbage_from_row)
+}
+
+/// Where in the order of backend and key to go on.
+pub(super) fn position(after: Option<&Garbage>) -> (&str, &str) {
+    after.map_or(("", ""), |object| (object.backend.as_str(), object.key.as_str()))
 }
 
 pub(super) fn forget_garbage(connection: &Connection, removed: &[Garbage]) -> Answer<()> {

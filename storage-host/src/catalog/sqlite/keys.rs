@@ -27,7 +27,9 @@ const LINK_KEYS: &str =
 
 const ADD_LINK_KEY: &str = "INSERT INTO link_keys (key_id, secret, created_at) VALUES (?1, ?2, ?3)";
 
-const RETIRE_LINK_KEYS: &str = "UPDATE link_keys SET retired_at = ?1 WHERE retired_at IS NULL";
+/// Those that were retired before, too, where they would work for longer than is wanted now.
+const RETIRE_LINK_KEYS: &str =
+    "UPDATE link_keys SET retired_at = ?1 WHERE retired_at IS NULL OR retired_at > ?1";
 
 const NEWEST_LINK_KEY: &str = "SELECT COALESCE(MAX(created_at), 0) FROM link_keys";
 

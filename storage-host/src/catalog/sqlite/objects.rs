@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use rusqlite::{Connection, params};
 
-use super::delete::garbage_from_row;
+use super::delete::{garbage_from_row, position};
 use super::error::Answer;
 use super::open::Schema;
 use super::value::{all, first, micros, micros_ago, run};
@@ -68,7 +68,7 @@ pub(super) fn older(
     after: Option<&Garbage>,
     limit: u32,
 ) -> Answer<Vec<Garbage>> {
-    let (backend, key) = after.map_or(("", ""), |object| (object.backend.as_str(), object.key.as_str()));
+    let (backend, key) = position(after);
     all(connection, OLDER, params![micros_ago(age), backend, key, limit], garbage_from_row)
 }
 

@@ -135,7 +135,11 @@ impl KeySet {
             }
             return Ok(key);
         }
-        inner.renew().await;
+        // In a task of its own: a client that leaves meanwhile must not end a fetch for which all others wait.
+        let fetching = Arc::clone(inner);
+        if let Err(error) = tokio::spawn(async move { fetching.renew().await }).await {
+            tracing::error!(%error, "the fetch of the token issuer's keys did not end");
+        }
         match inner.known(id, algorithm) {
             Some(key) => Ok(key),
             None if inner.keys.read().fetched_at.is_none() => Err(Problem::from(

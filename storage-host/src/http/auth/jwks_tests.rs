@@ -149,6 +149,26 @@ async fn unknown_keys_do_not_make_the_issuer_be_asked_at_will() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_does_not_end_the_fetch_for_all_others() {
+    let [first, ..] = signers();
+    let issuer = Issuer::start(vec![first.jwk()]).await;
+    let keys = issuer.key_set(LONG_INTERVAL);
+    // The issuer does not answer before this is let go.
+    let answer = issuer.answer.lock().await;
+    let impatient = keys.clone();
+    let impatient =
+        tokio::spawn(async move { impatient.find(Some("forged"), Algorithm::RS256).await.is_ok() });
+    while issuer.requests() == 0 {
+        tokio::task::yield_now().await;
+    }
+    impatient.abort();
+    assert!(impatient.await.expect_err("ended").is_cancelled());
+    drop(answer);
+    assert!(keys.find(Some("rsa"), Algorithm::RS256).await.is_ok());
+    assert_eq!(issuer.requests(), 1);
+}
+
+#[tokio::test]
 async fn an_outage_of_the_issuer_logs_nobody_out() {
     let [first, ..] = signers();
     let issuer = Issuer::start(vec![first.jwk()]).await;

@@ -91,9 +91,9 @@ impl Conditions {
         }
     }
 
-    /// Whether the write names the state that it wants to replace.
+    /// Whether the write depends on the state that it replaces.
     pub(crate) fn names_state(&self) -> bool {
-        self.if_match.is_some() || self.if_unmodified_since.is_some()
+        self.if_match.is_some() || self.if_none_match.is_some() || self.if_unmodified_since.is_some()
     }
 
     fn check_state(&self, info: &FileInfo) -> Result<(), Problem> {
@@ -112,7 +112,11 @@ impl Conditions {
         match &self.if_range {
             None => true,
             Some(IfRange::Tag(tag)) => *tag == info.etag().as_str(),
-            Some(IfRange::Date(moment)) => seconds(*moment) == seconds(info.updated_at),
+            // A date names a content only where no other was saved in its second (section 8.8.2.2), of which the first
+            // version alone is sure.
+            Some(IfRange::Date(moment)) => {
+                info.version_number == 1 && seconds(*moment) == seconds(info.updated_at)
+            }
             Some(IfRange::Never) => false,
         }
     }
@@ -139,9 +143,10 @@ pub(crate) fn etag(info: &FileInfo) -> String {
     ["\"", info.etag().as_str(), "\""].concat()
 }
 
-/// The `Last-Modified` of a file.
+/// The `Last-Modified` of a file: never later than the answer (RFC 9110, section 8.8.2.1), though a clock may have been
+/// set back since the file was saved.
 pub(crate) fn last_modified(info: &FileInfo) -> String {
-    httpdate::fmt_http_date(info.updated_at)
+    httpdate::fmt_http_date(info.updated_at.min(SystemTime::now()))
 }
 
 fn failed(header: &'static str, info: &FileInfo) -> Problem {
@@ -186,10 +191,11 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tags>, Problem>
 
 /// `*`, or a comma-separated list of `"tag"` and `W/"tag"`. Tags may hold commas, so that it is scanned.
 fn tag_list(text: &str) -> Option<Tags> {
-    let mut rest = text.trim();
-    if rest == "*" {
+    if text.trim() == "*" {
         return Some(Tags::Any);
     }
+    // Elements of a list may be empty (RFC 9110, section 5.6.1.2).
+    let mut rest = text.trim_end().trim_start_matches([',', ' ', '\t']);
     let mut tags = Vec::new();
     while !rest.is_empty() {
         let (weak, quoted) = match rest.strip_prefix("W/") {
@@ -271,6 +277,9 @@ mod tests {
         let counts = |value: &str| conditions(&[(&IF_RANGE, value)]).range_counts(&info);
         assert!(counts(&etag(&info)));
         assert!(counts(&last_modified(&info)));
+        let later = FileInfo { version_number: 2, ..info.clone() };
+        let date = last_modified(&later);
+        assert!(!conditions(&[(&IF_RANGE, &date)]).range_counts(&later), "the one before may be as old");
         for other in ["\"other\"", &format!("W/{}", etag(&info)), "nonsense", "Thu, 01 Jan 1970 00:16:39 GMT"]
         {
             assert!(!counts(other), "{other}");
@@ -279,8 +288,33 @@ mod tests {
     }
 
     #[test]
+    fn empty_elements_of_a_list_are_passed_over() {
+        let info = file_info();
+        for list in [format!(", {}", etag(&info)), format!("\"x\",, {},", etag(&info))] {
+            assert!(conditions(&[(&IF_MATCH, &list)]).check_write(&info).is_ok(), "{list}");
+        }
+        assert!(conditions(&[(&IF_MATCH, ""), (&IF_MATCH, &etag(&info))]).check_write(&info).is_ok());
+    }
+
+    #[test]
+    fn a_write_with_any_condition_on_the_content_depends_on_what_it_replaces() {
+        for name in [&IF_MATCH, &IF_NONE_MATCH] {
+            assert!(conditions(&[(name, "\"x\"")]).names_state(), "{name}");
+        }
+        assert!(!conditions(&[(&IF_RANGE, "\"x\"")]).names_state());
+    }
+
+    #[test]
+    fn nothing_was_modified_after_it_is_answered() {
+        let day = Duration::from_secs(24 * 3_600);
+        let info = FileInfo { updated_at: SystemTime::now() + day, ..file_info() };
+        let told = httpdate::parse_http_date(&last_modified(&info)).expect("a date");
+        assert!(told <= SystemTime::now());
+    }
+
+    #[test]
     fn a_malformed_tag_is_refused_and_not_taken_for_no_condition() {
-        for text in ["", "abc", "\"abc", "\"a\" \"b\"", "\"a\";", "*, \"a\""] {
+        for text in ["", ",", "abc", "\"abc", "\"a\" \"b\"", "\"a\";", "*, \"a\""] {
             let mut headers = HeaderMap::new();
             headers.insert(IF_MATCH, HeaderValue::from_str(text).expect("a header value"));
             let problem = Conditions::from_headers(&headers).expect_err(text);

@@ -194,8 +194,8 @@ impl SimpleStorageService {
         let here = |object: Garbage| (object.backend == named.name).then_some(object.key);
         let unfinished = async |age| {
             let (unfinished, garbage) = tokio::try_join!(
-                catalog.unfinished_objects(age, MAX_RECORDS),
-                catalog.garbage(age, MAX_RECORDS)
+                catalog.unfinished_objects(age, None, MAX_RECORDS),
+                catalog.garbage(age, None, MAX_RECORDS)
             )?;
             Ok::<BTreeSet<ObjectKey>, Error>(unfinished.into_iter().chain(garbage).filter_map(here).collect())
         };

@@ -83,10 +83,10 @@ impl SimpleStorageService {
     async fn rebuild_from(&self, named: &NamedBackend) -> Result<BackendRebuild> {
         let catalog = &self.inner.catalog;
         let given_up: BTreeSet<ObjectKey> = catalog
-            .unfinished_objects(Duration::ZERO, MAX_RECORDS)
+            .unfinished_objects(Duration::ZERO, None, MAX_RECORDS)
             .await?
             .into_iter()
-            .chain(catalog.garbage(Duration::ZERO, MAX_RECORDS).await?)
+            .chain(catalog.garbage(Duration::ZERO, None, MAX_RECORDS).await?)
             .filter_map(|object| (object.backend == named.name).then_some(object.key))
             .collect();
         let mut rebuild = BackendRebuild::default();

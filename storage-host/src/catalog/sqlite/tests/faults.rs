@@ -232,7 +232,7 @@ async fn no_acknowledged_save_is_lost_when_the_process_is_killed() {
         assert!(catalog.file(&user("anna"), *file).await.is_ok(), "{file} was acknowledged");
     }
     // Every object that was begun has a version or is told to be nobody's.
-    let unfinished = catalog.unfinished_objects(Duration::ZERO, 10_000).await.expect("unfinished");
+    let unfinished = catalog.unfinished_objects(Duration::ZERO, None, 10_000).await.expect("unfinished");
     let placed = catalog.placements_after("local", None, 1_000_000).await.expect("placements");
     for key in begun.iter().filter(|key| key.len() > 110) {
         let has_version = placed.iter().any(|placed| placed.key.as_str() == key);

@@ -119,7 +119,10 @@ async fn the_file_of_somebody_else_looks_like_none_in_every_operation() {
             theft.file = file;
             assert_eq!(kind(catalog.commit_version(theft, audit("bert", "save")).await), ErrorKind::NotFound);
         }
-        assert_eq!(catalog.delete_file(&bert, file, audit("bert", "delete")).await.expect("no fault"), None);
+        assert_eq!(
+            catalog.delete_file(&bert, file, None, audit("bert", "delete")).await.expect("no fault"),
+            None
+        );
         for version in [hers.version, second.version] {
             let deleted = catalog.delete_version(&bert, file, version, audit("bert", "delete")).await;
             assert_eq!(deleted.expect("no fault"), None);
@@ -142,7 +145,7 @@ async fn a_deleted_file_is_gone_and_its_objects_are_garbage() {
     let second = next_version(&first, Base::Current, 20);
     catalog.save(&second).await;
     let mut garbage = catalog
-        .delete_file(&first.user, first.file, audit("anna", "delete"))
+        .delete_file(&first.user, first.file, None, audit("anna", "delete"))
         .await
         .expect("no fault")
         .expect("it was there");
@@ -152,18 +155,18 @@ async fn a_deleted_file_is_gone_and_its_objects_are_garbage() {
     assert!(garbage.iter().map(|garbage| &garbage.key).eq(&keys));
 
     assert_eq!(kind(catalog.file(&first.user, first.file).await), ErrorKind::NotFound);
-    let again = catalog.delete_file(&first.user, first.file, audit("anna", "delete")).await;
+    let again = catalog.delete_file(&first.user, first.file, None, audit("anna", "delete")).await;
     assert_eq!(again.expect("no fault"), None);
     let usage = catalog.usage(&first.user).await.expect("usage");
     assert_eq!((usage.bytes, usage.files, usage.versions), (1, 1, 1));
     let deleted = catalog.events().pop().expect("an event");
     assert_eq!((&deleted["type"], &deleted["size_bytes"]), (&"file.deleted".into(), &30.into()));
 
-    assert_eq!(catalog.garbage(Duration::from_secs(60), 10).await.expect("garbage"), []);
-    assert_eq!(catalog.garbage(Duration::ZERO, 1).await.expect("garbage").len(), 1);
-    assert_eq!(catalog.garbage(Duration::ZERO, 10).await.expect("garbage"), garbage);
+    assert_eq!(catalog.garbage(Duration::from_secs(60), None, 10).await.expect("garbage"), []);
+    assert_eq!(catalog.garbage(Duration::ZERO, None, 1).await.expect("garbage").len(), 1);
+    assert_eq!(catalog.garbage(Duration::ZERO, None, 10).await.expect("garbage"), garbage);
     catalog.forget_garbage(&garbage[..1]).await.expect("forgotten");
-    assert_eq!(catalog.garbage(Duration::ZERO, 10).await.expect("garbage"), garbage[1..]);
+    assert_eq!(catalog.garbage(Duration::ZERO, None, 10).await.expect("garbage"), garbage[1..]);
     catalog.assert_sound().await;
 }
 
@@ -203,7 +206,7 @@ async fn totals_count_the_users_who_have_files() {
     let totals = catalog.totals().await.expect("totals");
     assert_eq!(totals, Totals { files: 3, versions: 4, bytes: 15, users: 2 });
     for file in [&one, &two] {
-        catalog.delete_file(&file.user, file.file, audit("anna", "delete")).await.expect("no fault");
+        catalog.delete_file(&file.user, file.file, None, audit("anna", "delete")).await.expect("no fault");
     }
     assert_eq!(catalog.totals().await.expect("totals"), Totals { files: 1, versions: 1, bytes: 4, users: 1 });
 }
@@ -270,7 +273,7 @@ async fn a_found_object_that_was_given_up_stays_given_up() {
     let catalog = fixture();
     let file = new_file("anna", "a", 1);
     catalog.save(&file).await;
-    catalog.delete_file(&file.user, file.file, audit("anna", "delete")).await.expect("no fault");
+    catalog.delete_file(&file.user, file.file, None, audit("anna", "delete")).await.expect("no fault");
     assert!(!catalog.adopt_version(file.clone()).await.expect("no fault"));
     assert_eq!(kind(catalog.file(&file.user, file.file).await), ErrorKind::NotFound);
 
@@ -329,7 +332,7 @@ async fn objects_without_a_version_are_told_once_nobody_renews_them() {
     }
     catalog.abandon_object(&object("b")).await.expect("forgotten");
     catalog.save(&file).await;
-    let unfinished = |age, limit| catalog.unfinished_objects(age, limit);
+    let unfinished = |age, limit| catalog.unfinished_objects(age, None, limit);
     assert_eq!(unfinished(Duration::from_secs(60), 10).await.expect("none so old"), []);
     assert_eq!(unfinished(Duration::ZERO, 10).await.expect("two"), [object("a"), object("c")]);
     assert_eq!(unfinished(Duration::ZERO, 1).await.expect("one"), [object("a")]);

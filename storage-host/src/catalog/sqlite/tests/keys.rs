@@ -74,5 +74,11 @@ async fn rotation_makes_a_newer_key_and_retires_the_others_once() {
     let retired: Vec<_> = keys.iter().map(|key| key.retired_at).collect();
     assert_eq!(retired, [None, Some(at(200)), Some(at(100))]);
     assert!(third.secret != second.secret && second.secret != first.secret);
+
+    // After a leak: those that were retired before and would still work for a while go as well.
+    catalog.rotate_link_keys(at(150)).await.expect("rotated");
+    let keys = catalog.link_keys().await.expect("keys");
+    let retired: Vec<_> = keys.iter().map(|key| key.retired_at).collect();
+    assert_eq!(retired, [None, Some(at(150)), Some(at(150)), Some(at(100))]);
     assert!(!format!("{third:?}").contains(&hex::encode(&third.secret)));
 }

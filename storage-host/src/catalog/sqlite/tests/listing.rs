@@ -108,7 +108,7 @@ async fn a_page_goes_on_rightly_while_files_come_and_go() {
     }
     let query = FileQuery { sort: SortBy::Filename, limit: 2, ..FileQuery::default() };
     let page = catalog.list(&user("anna"), query.clone()).await.expect("a page");
-    catalog.delete_file(&user("anna"), files[1].file, audit("anna", "delete")).await.expect("no fault");
+    catalog.delete_file(&user("anna"), files[1].file, None, audit("anna", "delete")).await.expect("no fault");
     catalog.save(&new_file("anna", "aa", 1)).await;
     let page = catalog.list(&user("anna"), FileQuery { cursor: page.next_cursor, ..query }).await;
     let names: Vec<_> = page.expect("a page").files.into_iter().map(|file| file.current.filename).collect();

@@ -90,7 +90,7 @@ async fn files_are_limited_as_bytes_are_and_new_versions_are_no_files() {
     assert_eq!(kind(catalog.reserve(&file.user, 0, 1, HOUR).await), ErrorKind::QuotaExceeded);
     catalog.save(&next_version(&file, Base::Current, 10)).await;
     catalog.save(&new_file("bert", "b", 10)).await;
-    catalog.delete_file(&file.user, file.file, audit("anna", "delete")).await.expect("no fault");
+    catalog.delete_file(&file.user, file.file, None, audit("anna", "delete")).await.expect("no fault");
     catalog.save(&new_file("anna", "b", 10)).await;
     catalog.assert_sound().await;
 }
@@ -125,7 +125,7 @@ async fn a_lapsed_reservation_stands_in_nobodys_way() {
     let mut late = new_file("anna", "a", 100);
     late.reservation = Some(lapsed);
     catalog.save(&late).await;
-    catalog.delete_file(&anna, late.file, audit("anna", "delete")).await.expect("no fault");
+    catalog.delete_file(&anna, late.file, None, audit("anna", "delete")).await.expect("no fault");
 
     catalog.reserve(&anna, 100, 1, Duration::ZERO).await.expect("it fits");
     let held = catalog.reserve(&anna, 100, 1, HOUR).await.expect("the lapsed one is taken back first");

@@ -146,7 +146,7 @@ impl World {
     /// Deletes as the service does: the record first, then the object.
     async fn delete(&self, file: FileId) {
         let audit = self.audit("delete", file);
-        let garbage = self.catalog.delete_file(&self.user, file, audit).await.expect("deleted");
+        let garbage = self.catalog.delete_file(&self.user, file, None, audit).await.expect("deleted");
         for object in garbage.expect("there was a file") {
             remove_object(&self.backend, &object.key).await.expect("removed");
         }
