@@ -300,6 +300,12 @@ where
     }
 }
 
+/// The source of the credentials gave none.
+pub(crate) fn without_credentials(what: &'static str, error: CredentialsError) -> Error {
+    let (kind, retry, message) = credentials_row(&error);
+    Error::new(kind, message).with_retry(retry).with_context("request", what).with_source(error)
+}
+
 fn credentials_row(error: &CredentialsError) -> Row {
     match error {
         CredentialsError::CredentialsNotLoaded(_) => (

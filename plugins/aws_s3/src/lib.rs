@@ -51,6 +51,9 @@ mod server;
 mod token;
 mod web_identity;
 
+#[cfg(test)]
+mod testing;
+
 use backend::S3Backend;
 
 storage_core::export_backend! {

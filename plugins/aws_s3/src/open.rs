@@ -30,6 +30,7 @@ pub(crate) async fn open(name: String, config: Config) -> Result<(Arc<Store>, Ba
         metrics: Metrics::default(),
         plain: connection.plain,
         walks: directory::Walks::default(),
+        url_credentials: presign::Kept::default(),
         background: Background::new(Handle::current()),
     };
     find_bucket(&store).await?;

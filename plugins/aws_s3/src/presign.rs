@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_s3::config::{self, Config};
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::types::SessionMode;
@@ -13,8 +13,9 @@ use storage_core::{
 
 use crate::bucket::Kind;
 use crate::call::call;
+use crate::config::CredentialSource;
 use crate::digest;
-use crate::error::{from_sdk, invalid, not_found, unsupported};
+use crate::error::{from_sdk, invalid, not_found, timed_out, unsupported, without_credentials};
 use crate::meta::is_version_name;
 use crate::options::{only, wishes};
 use crate::read::get;
@@ -24,6 +25,34 @@ use crate::store::{Store, with_encryption};
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a session of a directory bucket lasts, with which its URLs are signed.
 const SESSION: Duration = Duration::from_secs(5 * 60);
+/// Temporary credentials that end sooner sign no URL where others can be had.
+const LITTLE: Duration = Duration::from_secs(5 * 60);
+/// For so long none that would last longer are fetched: a URL for days would fetch some each time.
+const RECENT: Duration = Duration::from_secs(5 * 60);
+/// What is tried when credentials are fetched.
+const FETCH: &str = "fetch the credentials of a URL";
+
+/// Temporary credentials that sign one URL after another. Those of the client itself may have seconds left, and do
+/// not tell.
+#[derive(Default)]
+pub(crate) struct Kept(tokio::sync::Mutex<Option<Fetched>>);
+
+struct Fetched {
+    credentials: Credentials,
+    at: SystemTime,
+}
+
+impl Fetched {
+    /// Whether these sign a URL that is wanted until then, and not new ones.
+    fn serve(&self, wanted: SystemTime, now: SystemTime) -> bool {
+        let are_recent = now.duration_since(self.at).is_ok_and(|age| age < RECENT);
+        match self.credentials.expiry() {
+            // Keys of a file, which somebody may replace.
+            None => are_recent,
+            Some(expiry) => expiry > now + LITTLE && (expiry >= wanted || are_recent),
+        }
+    }
+}
 
 /// The longest validity in a bucket of this sort.
 pub(crate) fn longest(kind: Kind) -> Duration {
@@ -48,13 +77,18 @@ pub(crate) async fn presign(store: &Store, request: PresignRequest) -> Result<Pr
     let config = PresigningConfig::builder().start_time(now).expires_in(request.expires_in).build();
     let config = config.map_err(|error| invalid("the expiry cannot be signed").with_source(error))?;
     let wanted = now + request.expires_in;
-    let (signer, expires_at) = if kind.is_directory() {
-        let session = open_session(store, request.method).await?;
-        let expires_at = session.expiry().map_or(wanted, |expiry| expiry.min(wanted));
-        (Some(Config::builder().express_credentials_provider(session)), expires_at)
+    let credentials = if kind.is_directory() {
+        Some(open_session(store, request.method).await?)
     } else {
-        (None, ends_with_credentials(store, wanted).await)
+        temporary_credentials(store, wanted).await?
     };
+    // A URL that temporary credentials signed ends with them, whatever it says itself.
+    let ends = credentials.as_ref().and_then(Credentials::expiry);
+    let expires_at = ends.map_or(wanted, |ends| ends.min(wanted));
+    let signer = credentials.map(|credentials| match kind.is_directory() {
+        true => Config::builder().express_credentials_provider(credentials),
+        false => Config::builder().credentials_provider(credentials),
+    });
     let signed = match request.method {
         PresignMethod::Get => sign_get(store, request, config, signer).await?,
         PresignMethod::Put => sign_put(store, request, config, signer).await?,
@@ -65,17 +99,39 @@ pub(crate) async fn presign(store: &Store, request: PresignRequest) -> Result<Pr
     Ok(PresignedUrl { url: signed.uri().to_owned(), headers, expires_at })
 }
 
-/// A URL that temporary credentials signed ends with them, whatever it says itself.
-async fn ends_with_credentials(store: &Store, wanted: SystemTime) -> SystemTime {
-    if matches!(store.config.credentials, crate::config::CredentialSource::Keys { .. })
-        && store.config.assume_role.is_none()
-    {
-        return wanted;
+/// What to sign a URL with that is wanted until then. None: the client's own keys, which are fixed.
+async fn temporary_credentials(store: &Store, wanted: SystemTime) -> Result<Option<Credentials>> {
+    let has_keys = matches!(store.config.credentials, CredentialSource::Keys { .. });
+    if has_keys && store.config.assume_role.is_none() {
+        return Ok(None);
     }
-    let Some(provider) = store.sdk.credentials_provider() else { return wanted };
-    // Where there are none the signing itself says so.
-    let expiry = provider.provide_credentials().await.ok().and_then(|credentials| credentials.expiry());
-    expiry.map_or(wanted, |expiry| expiry.min(wanted))
+    let Some(provider) = store.sdk.credentials_provider() else { return Ok(None) };
+    // Whoever comes meanwhile waits and signs with what was fetched.
+    let mut kept = store.url_credentials.0.lock().await;
+    let now = SystemTime::now();
+    if let Some(fetched) = kept.as_ref().filter(|fetched| fetched.serve(wanted, now)) {
+        return Ok(Some(fetched.credentials.clone()));
+    }
+    match (fetch(store, &provider).await, kept.as_ref()) {
+        (Ok(credentials), _) => {
+            *kept = Some(Fetched { credentials: credentials.clone(), at: now });
+            Ok(Some(credentials))
+        }
+        // Those that are kept are better than none.
+        (Err(error), Some(fetched)) if fetched.credentials.expiry().is_some_and(|expiry| expiry > now) => {
+            tracing::warn!(error = %error.report(), "a URL is signed with credentials that end soon");
+            Ok(Some(fetched.credentials.clone()))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+async fn fetch(store: &Store, provider: &SharedCredentialsProvider) -> Result<Credentials> {
+    let patience = store.config.read_timeout;
+    match tokio::time::timeout(patience, provider.provide_credentials()).await {
+        Ok(fetched) => fetched.map_err(|error| without_credentials(FETCH, error)),
+        Err(_) => Err(timed_out(FETCH, patience)),
+    }
 }
 
 /// Opens a session for one URL. The one that requests share may be about to end, and with it the URL would.
@@ -168,4 +224,108 @@ async fn sign_put(
         put = put.config_override(signer);
     }
     put.presigned(config).await.map_err(|error| from_sdk("sign a URL", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use aws_credential_types::provider::error::CredentialsError;
+    use aws_credential_types::provider::future;
+
+    use super::*;
+    use crate::testing::{key, store};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Gives others each time, which last so long; none at all from a number on.
+    #[derive(Debug)]
+    struct Sessions {
+        given: Arc<AtomicU32>,
+        lasts: Duration,
+        end: u32,
+    }
+
+    impl ProvideCredentials for Sessions {
+        fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            let number = self.given.fetch_add(1, Ordering::Relaxed);
+            let expiry = SystemTime::now() + self.lasts * (number + 1);
+            future::ProvideCredentials::ready(if number < self.end {
+                Ok(Credentials::new(
+                    format!("SESSION{number}"),
+                    "s",
+                    Some("t".to_owned()),
+                    Some(expiry),
+                    "test",
+                ))
+            } else {
+                Err(CredentialsError::provider_error("STS is down"))
+            })
+        }
+    }
+
+    async fn with_sessions(lasts: Duration, end: u32) -> (Store, Arc<AtomicU32>) {
+        let role = ("assume_role_arn", "arn:aws:iam::123456789012:role/r");
+        let mut store = store(&[role]).await;
+        let given = Arc::new(AtomicU32::new(0));
+        let sessions = Sessions { given: Arc::clone(&given), lasts, end };
+        store.sdk =
+            store.sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(sessions)).build();
+        (store, given)
+    }
+
+    async fn sign(store: &Store, expires_in: Duration) -> PresignedUrl {
+        let request = PresignRequest::new(key("object"), PresignMethod::Get, expires_in);
+        presign(store, request).await.expect("signed")
+    }
+
+    #[tokio::test]
+    async fn a_url_is_signed_with_the_credentials_whose_end_it_tells() {
+        let (store, given) = with_sessions(60 * MINUTE, 9).await;
+        let before = SystemTime::now();
+        for _ in 0..3 {
+            let signed = sign(&store, 24 * 60 * MINUTE).await;
+            assert!(signed.url.contains("Credential=SESSION0%2F"), "{}", signed.url);
+            assert!(signed.expires_at >= before + 60 * MINUTE && signed.expires_at < before + 61 * MINUTE);
+        }
+        assert_eq!(given.load(Ordering::Relaxed), 1, "they are not fetched for each URL");
+        let put = PresignRequest::new(key("object"), PresignMethod::Put, MINUTE);
+        let put = presign(&store, put).await.expect("signed");
+        assert!(put.url.contains("Credential=SESSION0%2F") && put.expires_at < before + 2 * MINUTE);
+    }
+
+    #[tokio::test]
+    async fn credentials_that_end_soon_are_renewed_and_used_where_there_are_no_others() {
+        let (store, given) = with_sessions(4 * MINUTE, 2).await;
+        assert!(sign(&store, MINUTE).await.url.contains("Credential=SESSION0%2F"));
+        assert!(sign(&store, MINUTE).await.url.contains("Credential=SESSION1%2F"));
+        assert!(sign(&store, MINUTE).await.url.contains("Credential=SESSION1%2F"), "they last for 8 minutes");
+        assert_eq!(given.load(Ordering::Relaxed), 2);
+        let (store, _) = with_sessions(4 * MINUTE, 1).await;
+        assert!(sign(&store, MINUTE).await.url.contains("Credential=SESSION0%2F"));
+        assert!(sign(&store, MINUTE).await.url.contains("Credential=SESSION0%2F"), "there are no others");
+        let (store, _) = with_sessions(4 * MINUTE, 0).await;
+        let request = PresignRequest::new(key("object"), PresignMethod::Get, MINUTE);
+        let error = presign(&store, request).await.expect_err("there are none");
+        assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{}", error.report());
+    }
+
+    #[test]
+    fn new_credentials_are_fetched_where_they_would_last_longer_but_not_all_the_time() {
+        let now = SystemTime::now();
+        let serve = |age: u32, left: Option<u32>, asked: u32| {
+            let expiry = left.map(|left| now + left * MINUTE);
+            let credentials = Credentials::new("id", "s", None, expiry, "test");
+            Fetched { credentials, at: now - age * MINUTE }.serve(now + asked * MINUTE, now)
+        };
+        assert!(serve(0, Some(60), 10_000), "new ones would last no longer");
+        assert!(!serve(6, Some(54), 10_000), "new ones would");
+        assert!(serve(40, Some(20), 10), "they last longer than the URL");
+        assert!(!serve(57, Some(3), 1) && !serve(0, Some(3), 1), "they are about to end");
+        assert!(serve(1, None, 60) && !serve(6, None, 60), "a file may have changed");
+    }
 }

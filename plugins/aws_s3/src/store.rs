@@ -14,6 +14,7 @@ use crate::config::{Config, Encryption};
 use crate::directory::Walks;
 use crate::error::unsupported;
 use crate::metrics::Metrics;
+use crate::presign;
 
 /// A bucket, and what was learnt of it when it opened.
 pub(crate) struct Store {
@@ -29,6 +30,8 @@ pub(crate) struct Store {
     pub(crate) plain: aws_smithy_runtime_api::client::http::SharedHttpConnector,
     /// Listings of a directory bucket that are under way.
     pub(crate) walks: Walks,
+    /// The temporary credentials that URLs are signed with.
+    pub(crate) url_credentials: presign::Kept,
     pub(crate) background: Background,
 }
 
