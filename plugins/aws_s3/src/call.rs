@@ -29,7 +29,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     // The SDK's futures are of many kilobytes, which every future around them would carry along.
-    Box::pin(bounded(store, what, sent_bytes, sent_bytes, request))
+    Box::pin(bounded(store, what, sent_bytes, patience(store, sent_bytes), request))
 }
 
 /// Sends a request upon which S3 itself moves so many bytes. It gets time for them.
@@ -48,20 +48,43 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     // The SDK's futures are of many kilobytes, which every future around them would carry along.
-    Box::pin(bounded(store, what, 0, moved_bytes, request))
+    Box::pin(bounded(store, what, 0, patience(store, moved_bytes), request))
+}
+
+/// Sends a request that S3 may take so long for, whatever its content.
+///
+/// # Errors
+///
+/// As [`call`].
+pub(crate) fn call_within<'a, O, E>(
+    store: &'a Store,
+    what: &'static str,
+    patience: Duration,
+    request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send + 'a,
+) -> BoxFuture<'a, Result<O>>
+where
+    O: Send + 'a,
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    // The SDK's futures are of many kilobytes, which every future around them would carry along.
+    Box::pin(bounded(store, what, 0, patience, request))
+}
+
+/// How long a request may take upon which so many bytes move.
+fn patience(store: &Store, moved_bytes: u64) -> Duration {
+    store.config.read_timeout + Duration::from_secs(moved_bytes / SLOWEST_BYTES_PER_SECOND)
 }
 
 async fn bounded<O, E>(
     store: &Store,
     what: &'static str,
     sent_bytes: u64,
-    moved_bytes: u64,
+    patience: Duration,
     request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
 ) -> Result<O>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let patience = store.config.read_timeout + Duration::from_secs(moved_bytes / SLOWEST_BYTES_PER_SECOND);
     let started = Instant::now();
     let answer = match tokio::time::timeout(patience, request).await {
         Ok(answer) => answer.map_err(|error| from_sdk(what, error)),

@@ -348,6 +348,26 @@ fn all_words(error: &dyn StdError) -> String {
     words
 }
 
+/// Whether S3 may have done what was asked of it though this came back: it did not answer, or failed on the way. What
+/// it refused, asked to be made later, or was never sent, it did not do.
+pub(crate) fn may_be_done(error: &Error) -> bool {
+    if !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable) {
+        return false;
+    }
+    let told = |wanted: &str| error.context().find_map(|(name, value)| (name == wanted).then_some(value));
+    match told("status") {
+        Some(status) => !status.starts_with('4'),
+        None => told("request") != Some(OPEN_SESSION) && !StdError::source(error).is_some_and(is_unsent),
+    }
+}
+
+/// Whether a request failed before it was on its way: there were no credentials, or no connection.
+fn is_unsent(cause: &(dyn StdError + 'static)) -> bool {
+    let words = all_words(cause);
+    find::<CredentialsError>(cause).is_some()
+        || ["client error (Connect)", "HTTP connect timeout"].iter().any(|text| words.contains(text))
+}
+
 /// There is no such thing.
 pub(crate) fn not_found(what: &str) -> Error {
     Error::new(ErrorKind::NotFound, format!("there is no such {what}"))

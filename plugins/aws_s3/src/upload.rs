@@ -5,7 +5,7 @@
 //! dropped midway does not forget one of which it had not heard yet.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_sdk_s3::primitives::ByteStream as Body;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
@@ -15,8 +15,9 @@ use storage_core::{
 };
 use tokio::task::JoinSet;
 
-use crate::call::call;
+use crate::call::{call, call_within};
 use crate::config::MAX_PARTS;
+use crate::error::may_be_done;
 use crate::meta::{NO_CONTENT_TYPE, etag, head, size_of, version};
 use crate::options::{Wishes, condition, tagging};
 use crate::pace::Pace;
@@ -24,6 +25,9 @@ use crate::retry::{self, is_throttled, repeat};
 use crate::store::{Store, with_customer_key, with_encryption};
 use crate::write::unmet;
 use crate::{digest, metadata};
+
+/// How long S3 may take to complete an upload. It says that this may be several minutes, and answers when it is done.
+const COMPLETION: Duration = Duration::from_secs(15 * 60);
 
 /// An upload in progress, which is aborted when this is dropped.
 pub(crate) struct OpenUpload {
@@ -321,7 +325,7 @@ pub(crate) async fn complete_once_and_for_all(
     size_bytes: u64,
     checksums: Checksums,
 ) -> Result<SaveResult> {
-    let (mut made, mut tells_whole) = (0, true);
+    let (mut made, mut tells_whole, mut is_in_doubt) = (0, true, false);
     loop {
         made += 1;
         let told = if tells_whole { checksums } else { Checksums::default() };
@@ -335,12 +339,12 @@ pub(crate) async fn complete_once_and_for_all(
             tells_whole = false;
             continue;
         }
-        let may_have_completed = made > 1
-            && matches!(
-                error.kind(),
-                ErrorKind::NotFound | ErrorKind::AlreadyExists | ErrorKind::PreconditionFailed
-            );
-        if may_have_completed && let Some(saved) = completed(store, key, size_bytes, checksums).await {
+        is_in_doubt |= may_be_done(&error);
+        let is_last = !error.retry().is_allowed() || made == retry::ATTEMPTS;
+        if is_in_doubt
+            && is_last
+            && let Some(saved) = completed(store, key, size_bytes, checksums).await
+        {
             return Ok(saved);
         }
         if !error.retry().is_allowed() {
@@ -403,7 +407,9 @@ async fn complete_once(
         .set_if_match(if_match)
         .set_if_none_match(if_none_match);
     let request = with_customer_key!(request, store);
-    let answer = call(store, "complete the upload", 0, request.send()).await;
+    // A second more for each GiB.
+    let patience = store.config.read_timeout.max(COMPLETION) + Duration::from_secs(size_bytes >> 30);
+    let answer = call_within(store, "complete the upload", patience, request.send()).await;
     let answer = answer.map_err(|error| match wanted {
         // What is missing may be the upload as well as the object.
         WriteCondition::IfMatch(_) if error.context().any(|fact| fact == ("code", "NoSuchUpload")) => error,
@@ -427,4 +433,78 @@ pub(crate) async fn abort(store: &Store, key: &ObjectKey, id: &str) -> Result<()
     let request =
         store.s3.abort_multipart_upload().bucket(&store.config.bucket).key(key.as_str()).upload_id(id);
     call(store, "abort the upload", 0, request.send()).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::testing::{Said, Script, Seen, answer, key, scripted};
+
+    const DONE: &str = "<CompleteMultipartUploadResult><ETag>\"x\"</ETag></CompleteMultipartUploadResult>";
+    const CONTENT: &[u8] = b"content";
+
+    /// Completes an upload of which S3 says this, by the number of the attempt. Under the key is what the upload
+    /// would have made, or something else.
+    async fn completes(
+        condition: WriteCondition,
+        is_made: bool,
+        says: fn(u32) -> Said,
+    ) -> (Result<SaveResult>, Script) {
+        let crc64 = digest::crc64(CONTENT);
+        let there = digest::encode(if is_made { crc64 } else { crc64 + 1 }.to_be_bytes());
+        let made = AtomicU32::new(0);
+        let (store, script) = scripted(&[], move |seen: &Seen| {
+            if seen.method != "HEAD" {
+                return says(made.fetch_add(1, Ordering::Relaxed));
+            }
+            let length = ("content-length", CONTENT.len().to_string());
+            let headers =
+                vec![("x-amz-checksum-crc64nvme", there.clone()), ("etag", "\"y\"".to_owned()), length];
+            Said::Answer(200, headers, "")
+        })
+        .await;
+        let parts = [SentPart { number: 1, etag: Some("\"x\"".to_owned()), crc64: Some(crc64) }];
+        let checksums = Checksums { crc64nvme: Some(crc64), ..Checksums::default() };
+        let (object, size_bytes) = (key("object"), CONTENT.len() as u64);
+        let completed =
+            complete_once_and_for_all(&store, &object, "upload", &parts, &condition, size_bytes, checksums);
+        (completed.await, script)
+    }
+
+    fn attempts(script: &Script) -> usize {
+        script.requests("POST", "uploadId=upload").len()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_completion_may_take_minutes() {
+        let late = |_| Said::Late(COMPLETION - Duration::from_secs(1), DONE);
+        let (saved, script) = completes(WriteCondition::Always, false, late).await;
+        saved.expect("it was waited for");
+        assert_eq!(attempts(&script), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_last_answer_is_lost_too_the_object_tells() {
+        for (is_made, condition) in [(true, WriteCondition::Always), (false, WriteCondition::IfAbsent)] {
+            let (saved, script) = completes(condition, is_made, |_| Said::Nothing).await;
+            assert_eq!(attempts(&script), 4);
+            match saved {
+                Ok(saved) => assert!(is_made && saved.etag.is_some_and(|tag| tag.as_str() == "y")),
+                Err(error) => assert!(!is_made && error.retry() == Retry::GaveUp, "{}", error.report()),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_done_is_not_taken_for_done() {
+        let exists = |made| match made {
+            0 => answer(503, "<Error><Code>SlowDown</Code></Error>"),
+            _ => answer(412, "<Error><Code>PreconditionFailed</Code></Error>"),
+        };
+        // Somebody else may have saved the same.
+        let (saved, _) = completes(WriteCondition::IfAbsent, true, exists).await;
+        assert_eq!(saved.expect_err("it is another's").kind(), ErrorKind::AlreadyExists);
+    }
 }
