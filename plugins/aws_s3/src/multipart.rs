@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storage_core::{
     AbortResult, ByteStream, Checksums, CompleteOptions, Error, ErrorKind, ListPartsOptions, ObjectKey, Part,
-    PartOptions, Result, SaveOptions, SaveResult, UploadId,
+    PartOptions, Result, Retry, SaveOptions, SaveResult, UploadId, WriteCondition,
 };
 
 use crate::config::{MAX_PART_BYTES, MAX_PARTS, MIN_PART_BYTES};
@@ -109,9 +109,19 @@ pub(crate) async fn complete(
     let (store, key, id) = (Arc::clone(store), key.clone(), upload.as_str().to_owned());
     upload::apart(async move {
         let condition = &options.condition;
-        upload::complete_once_and_for_all(&store, &key, &id, &named, condition, size_bytes, actual).await
+        let completed =
+            upload::complete_once_and_for_all(&store, &key, &id, &named, condition, size_bytes, actual);
+        completed.await.map_err(|error| conflicting(condition, error))
     })
     .await
+}
+
+/// S3 takes no upload again whose condition met another write. The caller alone can send its parts anew.
+fn conflicting(condition: &WriteCondition, error: Error) -> Error {
+    if *condition == WriteCondition::Always || error.kind() != ErrorKind::Conflict {
+        return error;
+    }
+    error.with_retry(Retry::Never).with_context("next", "begin another upload and send the parts again")
 }
 
 /// Ends an upload.

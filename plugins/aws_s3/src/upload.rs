@@ -23,7 +23,7 @@ use crate::options::{Wishes, condition, tagging};
 use crate::pace::Pace;
 use crate::retry::{self, is_throttled, repeat};
 use crate::store::{Store, with_customer_key, with_encryption};
-use crate::write::unmet;
+use crate::write::{in_doubt, unmet};
 use crate::{digest, metadata};
 
 /// How long S3 may take to complete an upload. It says that this may be several minutes, and answers when it is done.
@@ -340,14 +340,21 @@ pub(crate) async fn complete_once_and_for_all(
             continue;
         }
         is_in_doubt |= may_be_done(&error);
-        let is_last = !error.retry().is_allowed() || made == retry::ATTEMPTS;
+        // S3 wants such an upload begun anew: this one may be gone already.
+        let is_conflict = *condition != WriteCondition::Always && error.kind() == ErrorKind::Conflict;
+        let is_refused = is_conflict || !error.retry().is_allowed();
+        let is_last = is_refused || made == retry::ATTEMPTS;
         if is_in_doubt
             && is_last
             && let Some(saved) = completed(store, key, size_bytes, checksums).await
         {
             return Ok(saved);
         }
-        if !error.retry().is_allowed() {
+        if is_conflict && is_in_doubt {
+            // It may be in conflict with the attempt before it.
+            return Err(in_doubt(error));
+        }
+        if is_refused {
             return Err(error);
         }
         if made == retry::ATTEMPTS {
@@ -506,5 +513,21 @@ mod tests {
         // Somebody else may have saved the same.
         let (saved, _) = completes(WriteCondition::IfAbsent, true, exists).await;
         assert_eq!(saved.expect_err("it is another's").kind(), ErrorKind::AlreadyExists);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_conflict_is_the_whole_saves_to_repeat_unless_an_attempt_may_have_completed_it() {
+        let conflict = |_| answer(409, "<Error><Code>ConditionalRequestConflict</Code></Error>");
+        let (saved, script) = completes(WriteCondition::IfAbsent, false, conflict).await;
+        let error = saved.expect_err("somebody else was at work");
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Conflict, Retry::May), "{}", error.report());
+        assert_eq!(attempts(&script), 1, "this upload is not completed again");
+        let with_itself = |made| match made {
+            0 => Said::Nothing,
+            _ => answer(409, "<Error><Code>ConditionalRequestConflict</Code></Error>"),
+        };
+        let (saved, _) = completes(WriteCondition::IfAbsent, false, with_itself).await;
+        let error = saved.expect_err("it is not known");
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Conflict, Retry::Never), "{}", error.report());
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use aws_sdk_s3::primitives::ByteStream as Body;
 use bytes::Bytes;
 use storage_core::{
-    ByteStream, Checksums, ErrorKind, ObjectKey, Result, Retry, SaveOptions, SaveResult, WriteCondition,
+    ByteStream, Checksums, Error, ErrorKind, ObjectKey, Result, Retry, SaveOptions, SaveResult,
+    WriteCondition,
 };
 
 use crate::call::call;
@@ -122,8 +123,16 @@ async fn put(
     })
 }
 
+/// The error of a conditional change that S3 may have carried out all the same. Made again it would meet its own work
+/// and be refused for it, so that whoever asked for it must look first.
+pub(crate) fn in_doubt(error: Error) -> Error {
+    let message =
+        "it is not known whether the change took effect: look at the object before it is made again";
+    Error::new(error.kind(), message).with_retry(Retry::Never).with_source(error)
+}
+
 /// What a condition that does not hold means for this write.
-pub(crate) fn unmet(condition: &WriteCondition, error: storage_core::Error) -> storage_core::Error {
+pub(crate) fn unmet(condition: &WriteCondition, error: Error) -> Error {
     let kind = match (condition, error.kind()) {
         (WriteCondition::IfAbsent, ErrorKind::PreconditionFailed) => ErrorKind::AlreadyExists,
         // S3 has no object to compare with, and says so.
@@ -134,5 +143,5 @@ pub(crate) fn unmet(condition: &WriteCondition, error: storage_core::Error) -> s
         ErrorKind::AlreadyExists => "the object exists already",
         _ => "the object does not exist, so that it has not the expected tag",
     };
-    storage_core::Error::new(kind, message).with_retry(Retry::Never).with_source(error)
+    Error::new(kind, message).with_retry(Retry::Never).with_source(error)
 }
