@@ -18,7 +18,7 @@ use crate::options::{Wishes, condition, only, only_description, quoted, tagging,
 use crate::retry::repeat;
 use crate::store::{Store, with_customer_key, with_encryption};
 use crate::upload::{self, OpenUpload, SentPart};
-use crate::write::unmet;
+use crate::write::failed;
 use crate::{class, digest, metadata, tiering};
 
 /// What stands unencoded in the header that names the source.
@@ -207,7 +207,7 @@ impl Source {
                 .with_retry(Retry::May)
                 .with_source(error);
         }
-        unmet(wanted, error)
+        failed(wanted, error)
     }
 
     async fn copy_in_parts(

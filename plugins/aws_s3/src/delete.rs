@@ -8,10 +8,11 @@ use storage_core::{DeleteOptions, DeleteResult, Error, ErrorKind, ObjectKey, Res
 
 use crate::bucket::Kind;
 use crate::call::call;
-use crate::error::answered;
+use crate::error::{answered, may_be_done};
 use crate::meta::{etag, head, is_version_name, version};
 use crate::options::{BYPASS, only, quoted};
 use crate::store::Store;
+use crate::write::in_doubt;
 
 /// The most keys that one request deletes: S3's limit.
 pub(crate) const BATCH: usize = 1000;
@@ -59,6 +60,8 @@ pub(crate) async fn delete(store: &Store, key: &ObjectKey, options: DeleteOption
         Err(error) if is_conditional && error.kind() == ErrorKind::NotFound => {
             return Err(has_another_tag().with_source(error));
         }
+        // It would find nothing the next time, and call that a condition that does not hold.
+        Err(error) if is_conditional && may_be_done(&error) => return Err(in_doubt(error)),
         answer => answer?,
     };
     Ok(match options.version {
@@ -138,4 +141,26 @@ async fn delete_batch(store: &Store, keys: &[ObjectKey]) -> Result<Vec<Result<De
 
 fn incomplete(error: aws_sdk_s3::error::BuildError) -> Error {
     Error::new(ErrorKind::Internal, "the request cannot be made").with_retry(Retry::Never).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_core::ETag;
+
+    use super::*;
+    use crate::testing::{Said, Seen, key, scripted};
+
+    #[tokio::test]
+    async fn a_conditional_delete_that_may_have_happened_is_not_made_again() {
+        for (if_match, retry) in [(Some(ETag::new("x")), Retry::Never), (None, Retry::May)] {
+            let says = |seen: &Seen| match seen.method.as_str() {
+                "HEAD" => Said::Answer(200, vec![("etag", "\"x\"".to_owned())], ""),
+                _ => Said::Nothing,
+            };
+            let (store, _) = scripted(&[], says).await;
+            let options = DeleteOptions { if_match, ..DeleteOptions::default() };
+            let error = delete(&store, &key("object"), options).await.expect_err("the connection breaks");
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, retry), "{}", error.report());
+        }
+    }
 }

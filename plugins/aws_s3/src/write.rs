@@ -10,6 +10,7 @@ use storage_core::{
 };
 
 use crate::call::call;
+use crate::error::may_be_done;
 use crate::meta::{NO_CONTENT_TYPE, etag, version};
 use crate::options::{Wishes, condition, tagging, wishes};
 use crate::pieces::{MAX_OBJECT_BYTES, Pieces, part_bytes, too_large};
@@ -113,7 +114,7 @@ async fn put(
         .body(Body::from(bytes));
     let request = with_encryption!(request, store);
     let answer = call(store, "put the object", size_bytes, request.send()).await;
-    let answer = answer.map_err(|error| unmet(&options.condition, error))?;
+    let answer = answer.map_err(|error| failed(&options.condition, error))?;
     Ok(SaveResult {
         size_bytes,
         etag: answer.e_tag().map(etag),
@@ -131,6 +132,14 @@ pub(crate) fn in_doubt(error: Error) -> Error {
     Error::new(error.kind(), message).with_retry(Retry::Never).with_source(error)
 }
 
+/// What the failure of a write in one request means.
+pub(crate) fn failed(condition: &WriteCondition, error: Error) -> Error {
+    if *condition != WriteCondition::Always && may_be_done(&error) {
+        return in_doubt(error);
+    }
+    unmet(condition, error)
+}
+
 /// What a condition that does not hold means for this write.
 pub(crate) fn unmet(condition: &WriteCondition, error: Error) -> Error {
     let kind = match (condition, error.kind()) {
@@ -144,4 +153,46 @@ pub(crate) fn unmet(condition: &WriteCondition, error: Error) -> Error {
         _ => "the object does not exist, so that it has not the expected tag",
     };
     Error::new(kind, message).with_retry(Retry::Never).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Said, Seen, answer, key, scripted, store};
+
+    async fn saves(store: Store, condition: WriteCondition) -> Error {
+        let options = SaveOptions { condition, ..SaveOptions::default() };
+        let (store, object) = (Arc::new(store), key("object"));
+        let saved = save(&store, &object, ByteStream::from_bytes("content"), options);
+        saved.await.expect_err("it fails")
+    }
+
+    #[tokio::test]
+    async fn a_conditional_save_that_may_have_happened_is_not_made_again() {
+        let broken = "<Error><Code>InternalError</Code></Error>";
+        let slow = "<Error><Code>SlowDown</Code></Error>";
+        for (status, body, is_in_doubt) in
+            [(0, "", true), (500, broken, true), (502, "", true), (503, slow, false), (429, "", false)]
+        {
+            let says = move |_: &Seen| if status == 0 { Said::Nothing } else { answer(status, body) };
+            let (store, _) = scripted(&[], says).await;
+            let error = saves(store, WriteCondition::IfAbsent).await;
+            let expected = if is_in_doubt { Retry::Never } else { Retry::May };
+            assert_eq!(error.retry(), expected, "{status}: {}", error.report());
+            assert_eq!(error.report().contains("not known"), is_in_doubt, "{status}: {}", error.report());
+            let (store, _) = scripted(&[], says).await;
+            let error = saves(store, WriteCondition::Always).await;
+            assert_eq!(error.retry(), Retry::May, "{status}: what is replaced anyway may be sent again");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_never_was_on_its_way_may_be_made_again() {
+        // A port that was free a moment ago.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        drop(listener);
+        let error = saves(store(&[("endpoint_url", &endpoint)]).await, WriteCondition::IfAbsent).await;
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::May), "{}", error.report());
+    }
 }
