@@ -85,6 +85,8 @@ pub(crate) struct Source {
     key: ObjectKey,
     /// The version that was found, so that no other is copied.
     version: Option<VersionId>,
+    /// Whether no version was asked for, so that this is what is under the key.
+    is_newest: bool,
     pub(crate) meta: ObjectMeta,
     pub(crate) class: StorageClass,
 }
@@ -106,7 +108,7 @@ impl Source {
         }
         let version = version(store, answer.version_id());
         let meta = describe(store, key, size_of(answer.content_length()), facts!(answer), true).await?;
-        Ok(Self { key: key.clone(), version, meta, class })
+        Ok(Self { key: key.clone(), version, is_newest: wanted.is_none(), meta, class })
     }
 
     /// Everything that the source was saved with.
@@ -139,6 +141,23 @@ impl Source {
         }
     }
 
+    /// The condition that S3 is told. What is copied onto itself must still be what it was when it was looked at, or the
+    /// copy would undo a newer save.
+    fn held(&self, store: &Store, to: &ObjectKey, wanted: &WriteCondition) -> WriteCondition {
+        let is_onto_itself = self.is_newest && self.key == *to;
+        match &self.meta.etag {
+            // Other servers do not look at the condition of a copy.
+            Some(tag)
+                if is_onto_itself
+                    && *wanted == WriteCondition::Always
+                    && store.config.endpoints.s3.is_none() =>
+            {
+                WriteCondition::IfMatch(tag.clone())
+            }
+            _ => wanted.clone(),
+        }
+    }
+
     async fn copy_to(
         self,
         store: &Arc<Store>,
@@ -150,7 +169,7 @@ impl Source {
             let (options, wishes) = description.unwrap_or_else(|| self.description());
             return self.copy_in_parts(store, to, options, wishes, wanted).await;
         }
-        let (if_match, if_none_match) = condition(wanted);
+        let (if_match, if_none_match) = condition(&self.held(store, to, wanted));
         let customer = store.customer_key();
         let request = store
             .s3
@@ -241,7 +260,9 @@ impl Source {
         let checksums = Checksums { crc64nvme: crc64, ..Checksums::default() };
         // What S3 knows of the source must be what it made of the parts.
         self.meta.checksums.verify(&checksums)?;
-        upload::complete(upload, parts, wanted.clone(), size_bytes, checksums).await
+        let held = self.held(store, to, wanted);
+        let completed = upload::complete(upload, parts, held, size_bytes, checksums).await;
+        completed.map_err(|error| self.changed(wanted, error))
     }
 
     async fn copy_part(&self, upload: &OpenUpload, number: u32, start: u64, end: u64) -> Result<SentPart> {
@@ -272,5 +293,65 @@ impl Source {
                 .map(|tag| quoted(&ETag::new(tag.trim_matches('"')))),
             crc64: digest::of_answer(None, None, crc64, false).crc64nvme,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_core::{SetTierOptions, Tier};
+
+    use super::*;
+    use crate::testing::{Said, Script, Seen, answer, key, scripted};
+
+    const TAG: &str = "\"tag\"";
+    const CHANGED: &str = "<Error><Code>PreconditionFailed</Code></Error>";
+
+    /// A bucket in which there are objects of this size; a write onto them comes too late.
+    async fn with_objects(size_bytes: u64) -> (Arc<Store>, Script) {
+        let says = move |seen: &Seen| match (seen.method.as_str(), seen.url.as_str()) {
+            ("HEAD", _) => {
+                let length = ("content-length", size_bytes.to_string());
+                Said::Answer(200, vec![("etag", TAG.to_owned()), length], "")
+            }
+            ("PUT", url) if url.contains("partNumber") => {
+                answer(200, "<CopyPartResult><ETag>\"x\"</ETag></CopyPartResult>")
+            }
+            ("POST", url) if url.contains("uploads") => answer(
+                200,
+                "<InitiateMultipartUploadResult><UploadId>upload</UploadId></InitiateMultipartUploadResult>",
+            ),
+            _ if seen.if_match.is_some() => answer(412, CHANGED),
+            _ => answer(200, "<CopyObjectResult><ETag>\"x\"</ETag></CopyObjectResult>"),
+        };
+        let (store, script) = scripted(&[("copy_part_size", "5MiB")], says).await;
+        (Arc::new(store), script)
+    }
+
+    #[tokio::test]
+    async fn a_move_between_tiers_does_not_undo_a_newer_save() {
+        for size_bytes in [10, 12 << 20] {
+            let (store, script) = with_objects(size_bytes).await;
+            let object = key("object");
+            let moved = tiering::set_tier(&store, &object, Tier::Cold, SetTierOptions::default());
+            let error = moved.await.expect_err("it changed meanwhile");
+            assert_eq!(
+                (error.kind(), error.retry()),
+                (ErrorKind::Conflict, Retry::May),
+                "{}",
+                error.report()
+            );
+            let (method, part) = if size_bytes == 10 { ("PUT", "object") } else { ("POST", "uploadId=") };
+            assert_eq!(script.requests(method, part).len(), 1);
+            assert_eq!(script.requests(method, part)[0].if_match.as_deref(), Some(TAG));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_to_another_key_replaces_what_is_there() {
+        let (store, script) = with_objects(10).await;
+        copy(&store, &key("from"), &key("to"), CopyOptions::default()).await.expect("copied");
+        assert_eq!(script.requests("PUT", "to")[0].if_match, None);
+        let error = copy(&store, &key("from"), &key("from"), CopyOptions::default()).await;
+        assert_eq!(error.expect_err("it changed meanwhile").kind(), ErrorKind::Conflict);
     }
 }
