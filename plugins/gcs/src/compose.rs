@@ -1,9 +1,11 @@
-//! Joins objects to one, however many they are: Google joins 32 at a time.
+//! Joins objects to one, however many they are: Google joins 32 at a time. What is joined has the class of its sources,
+//! so that one of another class is joined under a temporary name and then copied to where it belongs.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Serialize;
-use storage_core::{Result, Retry};
+use storage_core::{Error, ErrorKind, Result, Retry};
 
+use crate::copy::rewrite;
 use crate::digest::join;
 use crate::error::Failure;
 use crate::open::Store;
@@ -86,14 +88,23 @@ pub(crate) async fn compose(
         let joins: Vec<_> = joins.collect();
         level = stream::iter(joins).buffered(PARALLEL).try_collect().await?;
     }
+    let elsewhere = if store.joins_to(new.storage_class.as_deref()) {
+        new.storage_class = store.temporary().storage_class;
+        None
+    } else {
+        Some(join_some(store, format!("{scratch}whole"), std::mem::take(&mut level)).await?)
+    };
     condition.mark(&mut new);
     let query = condition.query();
-    let joined = repeat(async |may_be_done| {
-        let sent = request(store, &new, &level, &query).await;
+    let made = repeat(async |may_be_done| {
+        let sent = match &elsewhere {
+            Some(joined) => copied(store, joined, &new, &query).await,
+            None => request(store, &new, &level, &query).await,
+        };
         or_done_before(&store.client, &new, condition, may_be_done, sent).await
     });
-    let object = joined.await.map_err(|failure| condition.refusal(failure))?;
-    check_stored(&store.client, &object, size_bytes, crc32c).await?;
+    let object = made.await.map_err(|failure| condition.refusal(failure))?;
+    check_stored(&store.client, &new, &object, size_bytes, crc32c).await?;
     Ok(object)
 }
 
@@ -101,8 +112,18 @@ async fn join_some(store: &Store, name: String, sources: Vec<Component>) -> Resu
     let (size_bytes, crc32c) = whole(&sources);
     let new = NewObject { name: name.clone(), ..store.temporary() };
     let object = repeat(async |_| request(store, &new, &sources, &[]).await).await?;
-    check_stored(&store.client, &object, size_bytes, crc32c).await?;
+    check_stored(&store.client, &new, &object, size_bytes, crc32c).await?;
     Ok(Component { name, generation: object.generation()?, size_bytes, crc32c })
+}
+
+/// Copies what was joined to where it belongs, into its class.
+async fn copied(
+    store: &Store,
+    joined: &Component,
+    new: &NewObject,
+    query: &[(&'static str, String)],
+) -> Result<Object, Failure> {
+    rewrite(store, &joined.name, joined.generation, &new.name, new, query).await.map_err(taken)
 }
 
 async fn request(
@@ -123,13 +144,14 @@ async fn request(
     let query: Vec<_> = query.iter().cloned().chain(store.key_query()).collect();
     let body = Request { source_objects, destination: new };
     let answer = store.client.post(&url, &query, &body).await;
-    answer.map_err(|failure: Failure| {
-        // A component that is gone was taken by somebody who cleans up: that is no missing object.
-        if failure.is_missing() {
-            let error =
-                storage_core::Error::new(storage_core::ErrorKind::Conflict, "a part of the upload is gone");
-            return Failure { error: error.with_retry(Retry::May).with_source(failure.error), ..failure };
-        }
-        failure
-    })
+    answer.map_err(taken)
+}
+
+/// A component that is gone was taken by somebody who cleans up: that is no missing object.
+fn taken(failure: Failure) -> Failure {
+    if !failure.is_missing() {
+        return failure;
+    }
+    let error = Error::new(ErrorKind::Conflict, "a part of the upload is gone").with_retry(Retry::May);
+    Failure { error: error.with_source(failure.error), ..failure }
 }

@@ -163,7 +163,7 @@ impl Parallel {
                 }
             });
             let (object, was_repeated) = sent.await?;
-            check_stored(&store.client, &object, chunks.size_bytes, crc32c).await?;
+            check_stored(&store.client, &new, &object, chunks.size_bytes, crc32c).await?;
             let generation = object.generation()?;
             Ok(Sent { number, generation, size_bytes: chunks.size_bytes, crc32c, was_repeated })
         });

@@ -189,7 +189,8 @@ fn bucket() -> Vec<ConfigField> {
             "GCS_COMPOSITE_THRESHOLD",
             ConfigKind::Size,
             "Files of this length and more, and those of unknown length, are uploaded in parallel parts that the \
-             bucket then joins. Such files have a CRC-32C and no MD5. 0 turns it off.",
+             bucket then joins, where their class is STANDARD or Autoclass chooses it. Such files have a CRC-32C and \
+             no MD5. 0 turns it off.",
         )
         .default("32MiB"),
         field(

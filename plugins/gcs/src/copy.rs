@@ -56,7 +56,8 @@ pub(crate) async fn copy(
         }
         None => alike(store, &source),
     };
-    let object = rewrite(store, &source, to, &new, &condition.query()).await;
+    let object =
+        rewrite(store, &source.name, source.generation()?, to.as_str(), &new, &condition.query()).await;
     let object = object.map_err(|failure| condition.refusal(failure))?;
     object.saved(store.keeps_versions, Checksums::default())
 }
@@ -112,7 +113,8 @@ pub(crate) async fn set_tier(
     };
     // What is written meanwhile must not be undone by the copy of what was there before.
     let current = source.generation()?;
-    let moved = rewrite(store, &source, key, &new, &[("ifGenerationMatch", current.to_string())]).await;
+    let condition = [("ifGenerationMatch", current.to_string())];
+    let moved = rewrite(store, &source.name, current, key.as_str(), &new, &condition).await;
     moved.map_err(|failure| match failure.error.kind() {
         ErrorKind::PreconditionFailed => {
             Error::new(ErrorKind::Conflict, "the object was replaced while it moved to another class")
@@ -125,16 +127,20 @@ pub(crate) async fn set_tier(
 }
 
 /// Copies one generation, in as many steps as Google asks for. The object appears with the last.
-async fn rewrite(
+///
+/// # Errors
+///
+/// See [`crate::error`].
+pub(crate) async fn rewrite(
     store: &Store,
-    source: &Object,
-    to: &ObjectKey,
+    from: &str,
+    generation: u64,
+    to: &str,
     new: &NewObject,
     condition: &[(&'static str, String)],
 ) -> Result<Object, Failure> {
-    let url = store.client.rewrite_url(&source.name, to.as_str());
-    let generation = source.generation()?.to_string();
-    let mut query = vec![("sourceGeneration", generation)];
+    let url = store.client.rewrite_url(from, to);
+    let mut query = vec![("sourceGeneration", generation.to_string())];
     query.extend(condition.iter().cloned());
     query.extend(store.config.kms_key.iter().map(|key| ("destinationKmsKeyName", key.clone())));
     let mut rewrite_token = None::<String>;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
-use storage_core::{Error, ErrorKind, Result};
+use storage_core::{Error, ErrorKind, Result, Tier};
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Signer};
 use crate::client::{Client, with_query};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::resource::{Bucket, NewObject};
+use crate::resource::{Bucket, NewObject, tier};
 
 /// An opened bucket. Cloning is cheap enough for a task.
 #[derive(Clone)]
@@ -43,6 +43,12 @@ impl Store {
     pub(crate) fn temporary(&self) -> NewObject {
         let storage_class = self.has_tiers.then(|| "STANDARD".to_owned());
         NewObject { storage_class, ..NewObject::default() }
+    }
+
+    /// Whether temporary objects can be joined to an object of this class: what is joined has the class of its
+    /// sources, whatever is asked for.
+    pub(crate) fn joins_to(&self, class: Option<&str>) -> bool {
+        class.is_none_or(|class| tier(class) == Some(Tier::Hot))
     }
 
     /// The key to encrypt a new object with, as a request carries it.
@@ -90,8 +96,8 @@ async fn find_bucket(client: &Client, config: &Config) -> Result<Bucket> {
             // Who may only read and write objects cannot see the bucket. What it can do is then taken for the usual.
             tracing::warn!(
                 error = %failure.error,
-                "the bucket cannot be described (storage.buckets.get is missing): it is taken for one without \
-                 versions, Autoclass and retention"
+                "the bucket cannot be described (storage.buckets.get is missing): it is taken for one of class \
+                 STANDARD without versions, Autoclass and retention"
             );
             Ok(Bucket::default())
         }

@@ -175,6 +175,14 @@ impl Object {
         tier(self.storage_class.as_deref()?)
     }
 
+    /// Whether it is in this class, or in one that is as good: those of old days are. What nobody tells is no other.
+    pub(crate) fn is_in_class(&self, wanted: Option<&str>) -> bool {
+        match (wanted, self.storage_class.as_deref()) {
+            (Some(wanted), Some(stored)) => wanted == stored || tier(wanted) == tier(stored),
+            _ => true,
+        }
+    }
+
     /// What a write that made this object answers. The digests that the plugin computed are joined with Google's.
     ///
     /// # Errors
@@ -341,6 +349,18 @@ mod tests {
         assert_eq!(meta.extra.get("temporary_hold").map(String::as_str), Some("true"));
         let created = meta.last_modified.duration_since(SystemTime::UNIX_EPOCH).expect("later");
         assert_eq!(created.as_micros() % 1_000_000, 565_516);
+    }
+
+    #[test]
+    fn another_class_than_the_wanted_one_is_noticed() {
+        let is_as_wanted = |wanted, stored: Option<&str>| {
+            let storage_class = stored.map(str::to_owned);
+            Object { storage_class, ..Object::default() }.is_in_class(wanted)
+        };
+        assert!(!is_as_wanted(Some("COLDLINE"), Some("STANDARD")));
+        assert!(is_as_wanted(Some("COLDLINE"), Some("COLDLINE")));
+        assert!(is_as_wanted(Some("REGIONAL"), Some("STANDARD")), "a class of old days is as good");
+        assert!(is_as_wanted(None, Some("NEARLINE")) && is_as_wanted(Some("NEARLINE"), None), "nobody says");
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(crate) async fn save(
     let condition = Conditional::new(options.condition)?;
     let mut source = Source::new(body, options.checksums)?;
     let first = source.next(PART_BYTES).await?;
-    let (object, passed) = if !first.is_last && goes_in_parts(store, &source) {
+    let (object, passed) = if !first.is_last && goes_in_parts(store, &new, &source) {
         composite::upload(store, new, source, first, &condition).await?
     } else {
         send(store, new, source, first, &condition).await?
@@ -127,9 +127,10 @@ pub(crate) async fn save(
 }
 
 /// Whether a content that is larger than a part is sent in parallel.
-fn goes_in_parts(store: &Store, source: &Source) -> bool {
+fn goes_in_parts(store: &Store, new: &NewObject, source: &Source) -> bool {
     let threshold_bytes = store.config.composite_threshold_bytes;
     store.allows_temporary
+        && store.joins_to(new.storage_class.as_deref())
         && threshold_bytes > 0
         && source.length_bytes().is_none_or(|length| length >= threshold_bytes)
 }
@@ -171,6 +172,6 @@ pub(crate) async fn send(
     let object = or_done_before(client, &new, condition, may_be_done, finished)
         .await
         .map_err(|failure| condition.refusal(failure))?;
-    check_stored(client, &object, passed.size_bytes, passed.crc32c).await?;
+    check_stored(client, &new, &object, passed.size_bytes, passed.crc32c).await?;
     Ok((object, passed))
 }

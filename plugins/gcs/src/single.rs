@@ -110,7 +110,7 @@ pub(crate) async fn upload_if(
         or_done_before(client, &new, condition, may_be_done, sent).await
     });
     let object = sent.await.map_err(|failure| condition.refusal(failure))?;
-    check_stored(client, &object, content.size_bytes, crc32c).await?;
+    check_stored(client, &new, &object, content.size_bytes, crc32c).await?;
     Ok(object)
 }
 
@@ -145,10 +145,16 @@ pub(crate) async fn or_done_before(
 /// `ChecksumMismatch`.
 pub(crate) async fn check_stored(
     client: &Client,
+    new: &NewObject,
     object: &Object,
     size_bytes: u64,
     crc32c: u32,
 ) -> Result<()> {
+    if !object.is_in_class(new.storage_class.as_deref()) {
+        // The content is whole and can be moved, so that it is not taken away for what it costs.
+        let (wanted, stored) = (&new.storage_class, &object.storage_class);
+        tracing::warn!(name = new.name, ?wanted, ?stored, "the service stored an object in another class");
+    }
     let stored = object.checksums().crc32c;
     if object.size_bytes()? == size_bytes && stored.is_none_or(|stored| stored == crc32c) {
         return Ok(());

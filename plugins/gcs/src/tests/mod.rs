@@ -1,6 +1,8 @@
-//! Tests of the plugin against what Google publishes, and of what it is configured with.
+//! Tests of the plugin against what Google publishes, of what it is configured with, and of what it asks of a service.
 
 mod cdn;
+mod classes;
 mod config;
 mod credentials;
+mod served;
 mod v4;
