@@ -1,16 +1,20 @@
 //! [`Client`]: sends requests to the JSON API and hands out answers that succeeded.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{RequestBuilder, Response};
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Request, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storage_core::{Error, ErrorKind, Result};
 
 use crate::auth::Auth;
 use crate::config::Config;
-use crate::error::{Failure, bad_answer, from_answer, from_transport};
+use crate::error::{Failure, bad_answer, from_answer, from_transport, silent};
 use crate::resource::Object;
 
 /// What stands for itself in a part of a URL.
@@ -22,6 +26,9 @@ const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Idle connections that are kept: as many as the parts of a few transfers use at once.
 const IDLE_CONNECTIONS: usize = 64;
 
+/// What must be sent in a second, in bytes, lest a request is given up.
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
+
 /// Sends requests for one bucket. Cloning is cheap.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
@@ -30,6 +37,8 @@ pub(crate) struct Client {
     endpoint: String,
     bucket: String,
     user_project: Option<String>,
+    /// How long the service may stay silent.
+    silence: Duration,
 }
 
 /// Writes a text as a part of a URL.
@@ -50,8 +59,7 @@ impl Client {
             // One connection per transfer: over a single one of HTTP/2 all parts would share one window.
             .http1_only()
             .connect_timeout(config.connect_timeout)
-            .read_timeout(config.read_timeout)
-            .tcp_keepalive(std::time::Duration::from_secs(60))
+            .tcp_keepalive(Duration::from_secs(60))
             .pool_max_idle_per_host(IDLE_CONNECTIONS);
         if let Some(path) = &config.ca_file {
             let unusable = |error: Box<dyn std::error::Error + Send + Sync>| {
@@ -83,6 +91,7 @@ impl Client {
             endpoint: config.endpoint.clone(),
             bucket: config.bucket.clone(),
             user_project: config.user_project.clone(),
+            silence: config.read_timeout,
         })
     }
 
@@ -136,13 +145,17 @@ impl Client {
         if let Some(project) = &self.user_project {
             request = request.header("x-goog-user-project", project);
         }
-        let answer = request.send().await.map_err(from_transport)?;
+        let request = request.build().map_err(from_transport)?;
+        // The service has nothing to say while it still gets bytes.
+        let patience = self.silence + Duration::from_secs(sent_bytes(&request) / SLOWEST_BYTES_PER_SECOND);
+        let answered = tokio::time::timeout(patience, self.http.execute(request)).await;
+        let answer = answered.map_err(|_| silent(patience))?.map_err(from_transport)?;
         let status = answer.status();
         if status.is_success() || status == reqwest::StatusCode::PERMANENT_REDIRECT {
             return Ok(answer);
         }
         let headers = answer.headers().clone();
-        let body = start_of(answer).await;
+        let body = start_of(self.chunks(answer)).await;
         Err(from_answer(status, &headers, &body, &self.bucket))
     }
 
@@ -150,10 +163,22 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `Internal` for one of another form, `Unavailable` where the connection breaks.
+    /// `Internal` for one of another form, `Timeout` where it falls silent, `Unavailable` where the connection breaks.
     pub(crate) async fn json<T: DeserializeOwned>(&self, answer: Response) -> Result<T> {
-        let body = answer.bytes().await.map_err(from_transport)?;
+        let chunks: Vec<Bytes> = self.chunks(answer).try_collect().await?;
+        let body = chunks.concat();
         serde_json::from_slice(&body).map_err(|error| bad_answer("JSON of another form").with_source(error))
+    }
+
+    /// The bytes of an answer as they come. One that falls silent ends with an error.
+    pub(crate) fn chunks(&self, answer: Response) -> BoxStream<'static, Result<Bytes>> {
+        let silence = self.silence;
+        let chunks = stream::try_unfold(answer, move |mut answer| async move {
+            let next = tokio::time::timeout(silence, answer.chunk()).await;
+            let chunk = next.map_err(|_| silent(silence))?.map_err(from_transport)?;
+            Ok::<_, Error>(chunk.map(|chunk| (chunk, answer)))
+        });
+        chunks.boxed()
     }
 
     /// Gets JSON from a URL.
@@ -278,10 +303,16 @@ pub(crate) fn with_query(url: &str, query: &[(&str, String)]) -> String {
     url
 }
 
+/// The length of what a request sends: a stream's is told in its header.
+fn sent_bytes(request: &Request) -> u64 {
+    let told = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let held = request.body().and_then(|body| body.as_bytes()).map(|bytes| bytes.len() as u64);
+    told.or(held).unwrap_or_default()
+}
+
 /// The start of an error's body; what cannot be read is not missed.
-async fn start_of(answer: Response) -> Bytes {
+async fn start_of(mut chunks: BoxStream<'static, Result<Bytes>>) -> Bytes {
     let mut body = Vec::new();
-    let mut chunks = answer.bytes_stream();
     while let Some(Ok(chunk)) = chunks.next().await {
         body.extend_from_slice(&chunk);
         if body.len() >= MAX_ERROR_BYTES {

@@ -254,7 +254,8 @@ fn transport() -> Vec<ConfigField> {
             "read_timeout",
             "GCS_READ_TIMEOUT",
             ConfigKind::Duration,
-            "How long the service may stay silent within an answer or before one.",
+            "How long the service may stay silent within an answer or before one. Before an answer it has a second more \
+             for each 64 KiB that the request sends.",
         )
         .default("60s"),
     ]

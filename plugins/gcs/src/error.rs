@@ -181,6 +181,13 @@ pub(crate) fn from_transport(error: reqwest::Error) -> Error {
     Error::new(kind, message).with_retry(retry).with_source(error)
 }
 
+/// The service did not answer, or did not go on with its answer, for so long.
+pub(crate) fn silent(patience: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, "the service did not answer in time")
+        .with_retry(Retry::May)
+        .with_context("waited_seconds", patience.as_secs_f64())
+}
+
 /// Whether an error or one of its causes has this word. The type that tells a certificate's fault is not public.
 fn says(error: &reqwest::Error, word: &str) -> bool {
     let mut next: Option<&dyn std::error::Error> = Some(error);

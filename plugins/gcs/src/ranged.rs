@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::client::{Client, range_header};
 use crate::digest::Crc32c;
-use crate::error::{Failure, bad_answer, from_transport};
+use crate::error::{Failure, bad_answer};
 use crate::open::Store;
 use crate::resource::Object;
 use crate::retry::pause;
@@ -154,12 +154,12 @@ fn pieces(mut bytes: Bytes) -> impl Iterator<Item = Bytes> {
 struct Resumed {
     pinned: Pinned,
     rest: Range<u64>,
-    body: Option<BoxStream<'static, reqwest::Result<Bytes>>>,
+    body: Option<BoxStream<'static, Result<Bytes>>>,
     failed: u32,
 }
 
 fn resumed(pinned: Pinned, range: Range<u64>, answer: Option<Response>) -> BoxStream<'static, Result<Bytes>> {
-    let body = answer.map(|answer| answer.bytes_stream().boxed());
+    let body = answer.map(|answer| pinned.client.chunks(answer));
     stream::try_unfold(Resumed { pinned, rest: range, body, failed: 0 }, Resumed::next).boxed()
 }
 
@@ -189,13 +189,13 @@ impl Resumed {
             Some(body) => body,
             None => {
                 let answer = self.pinned.request(self.rest.clone()).await.map_err(midway)?;
-                self.body.insert(answer.bytes_stream().boxed())
+                self.body.insert(self.pinned.client.chunks(answer))
             }
         };
         match body.next().await {
             Some(Ok(chunk)) if chunk.len() as u64 <= self.rest.end - self.rest.start => Ok(chunk),
             Some(Ok(_)) => Err(bad_answer("more bytes than were asked for")),
-            Some(Err(error)) => Err(from_transport(error)),
+            Some(Err(error)) => Err(error),
             None => {
                 let error = Error::new(ErrorKind::Unavailable, "the service ended its answer too early");
                 Err(error.with_retry(Retry::May))

@@ -4,5 +4,6 @@ mod cdn;
 mod classes;
 mod config;
 mod credentials;
+mod patience;
 mod served;
 mod v4;

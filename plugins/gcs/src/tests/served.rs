@@ -28,8 +28,12 @@ impl Asked {
     }
 }
 
-/// What is answered: the status, further headers, each with its line's end, and the body.
+/// What is answered: the status, further headers, each with its line's end, and the body. After [`SILENT`] more of the
+/// body is promised than ever comes, and a status of 0 is no answer at all.
 pub(super) type Answer = (u16, String, String);
+
+/// A header of an answer that falls silent.
+pub(super) const SILENT: &str = "x-silent: yes\r\n";
 
 /// An answer in JSON.
 pub(super) fn told(body: &Value) -> Answer {
@@ -82,7 +86,11 @@ fn serve(mut stream: TcpStream, step: Duration, seen: &Mutex<Vec<Asked>>, answer
     while let Some(asked) = read(&mut reader, step) {
         seen.lock().expect("nobody failed").push(asked.clone());
         let (status, headers, body) = answer(&asked);
-        let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+        if status == 0 {
+            continue;
+        }
+        let promised_bytes = body.len() + usize::from(headers.contains(SILENT));
+        let head = format!("HTTP/1.1 {status} x\r\ncontent-length: {promised_bytes}\r\n{headers}\r\n");
         if stream.write_all(format!("{head}{body}").as_bytes()).is_err() {
             return;
         }
