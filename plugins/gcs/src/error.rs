@@ -65,6 +65,16 @@ struct Detail {
     reason: String,
 }
 
+/// What a failure within a session of a resumable upload means. A session that is gone is no missing object: a new
+/// one may do it.
+pub(crate) fn in_session(failure: Failure) -> Failure {
+    if failure.error.kind() != ErrorKind::NotFound {
+        return failure;
+    }
+    let error = Error::new(ErrorKind::Unavailable, "the upload session ended before the upload did");
+    Failure { error: error.with_retry(Retry::May).with_source(failure.error), ..failure }
+}
+
 /// Makes a failure of an answer. `bucket` is for the advice.
 pub(crate) fn from_answer(status: StatusCode, headers: &HeaderMap, body: &[u8], bucket: &str) -> Failure {
     let told = serde_json::from_slice::<Answer>(body).ok().map(|answer| answer.error);

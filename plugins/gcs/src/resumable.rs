@@ -7,7 +7,7 @@ use storage_core::{Error, ErrorKind, Result, Retry};
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Client, with_query};
-use crate::error::{Failure, bad_answer};
+use crate::error::{Failure, bad_answer, in_session};
 use crate::resource::{NewObject, Object, crc32c_text};
 use crate::retry::pause;
 use crate::single::Chunks;
@@ -65,7 +65,7 @@ impl Session {
     ///
     /// See [`crate::error`].
     pub(crate) async fn send(&mut self, offset: u64, chunk: &Chunks) -> Result<(), Failure> {
-        match self.transfer(offset, chunk, None).await? {
+        match self.transfer(offset, chunk, None).await.map_err(in_session)? {
             None => Ok(()),
             Some(_) => Err(bad_answer("an upload that ended before its last chunk").into()),
         }
@@ -82,7 +82,7 @@ impl Session {
         chunk: &Chunks,
         crc32c: u32,
     ) -> Result<Object, Failure> {
-        let object = self.transfer(offset, chunk, Some(crc32c)).await?;
+        let object = self.transfer(offset, chunk, Some(crc32c)).await.map_err(in_session)?;
         self.is_over = object.is_some();
         object.ok_or_else(|| bad_answer("an upload that does not end with its last chunk").into())
     }

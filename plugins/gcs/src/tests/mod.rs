@@ -6,4 +6,5 @@ mod config;
 mod credentials;
 mod patience;
 mod served;
+mod sessions;
 mod v4;
