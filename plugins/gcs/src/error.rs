@@ -134,7 +134,11 @@ fn classify(status: StatusCode, reason: &str, words: &str) -> (ErrorKind, Retry,
         (403, "quotaExceeded" | "dailyLimitExceeded") => (ErrorKind::QuotaExceeded, never, None),
         // Holds and retention are refusals of rights to Google, and a lock to everybody else.
         (403, "retentionPolicyNotMet" | "objectUnderActiveHold") => (ErrorKind::ObjectLocked, never, None),
-        (403, _) if says("retention") || says("hold") => (ErrorKind::ObjectLocked, never, None),
+        // Of a hold the reason is that of a missing right; and a refused account or object may be named anything, so
+        // that only the whole phrases count.
+        (403, _) if says("is under active ") || says("is subject to bucket's retention policy") => {
+            (ErrorKind::ObjectLocked, never, None)
+        }
         (403, "accountDisabled") => (
             ErrorKind::PermissionDenied,
             never,
@@ -241,7 +245,18 @@ mod tests {
             (403, "rateLimitExceeded", "slow", ErrorKind::RateLimited, may),
             (403, "quotaExceeded", "used up", ErrorKind::QuotaExceeded, never),
             (403, "retentionPolicyNotMet", "kept", ErrorKind::ObjectLocked, never),
+            (403, "objectUnderActiveHold", "held", ErrorKind::ObjectLocked, never),
             (403, "forbidden", "Object 'x' is under active Temporary hold", ErrorKind::ObjectLocked, never),
+            (403, "forbidden", "'x' is subject to bucket's retention policy", ErrorKind::ObjectLocked, never),
+            (
+                403,
+                "forbidden",
+                "shareholders@x has no storage.objects.get",
+                ErrorKind::PermissionDenied,
+                never,
+            ),
+            (403, "forbidden", "cvs@threshold-prod has no access", ErrorKind::PermissionDenied, never),
+            (403, "forbidden", "no access to b/retention.pdf", ErrorKind::PermissionDenied, never),
             (404, "notFound", "No such object: cvs/x", ErrorKind::NotFound, never),
             (404, "notFound", "The specified bucket does not exist.", ErrorKind::ConfigInvalid, never),
             (408, "", "late", ErrorKind::Timeout, may),
