@@ -2,6 +2,7 @@
 //! who signs URLs.
 
 use std::fmt;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
@@ -32,10 +33,18 @@ impl fmt::Debug for Auth {
     }
 }
 
+/// The longest validity that Google accepts.
+const MAX_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How long a signature of IAM is good for: the keys that it signs with change, and only so much is promised.
+const MAX_EXPIRY_OF_IAM: Duration = Duration::from_secs(12 * 3600);
+
 /// Who signs URLs.
 #[derive(Clone)]
 pub(crate) enum Signer {
-    /// A key at hand, or an account that Google's crate finds and asks IAM for.
+    /// A key at hand.
+    Key(signer::Signer),
+    /// An account that Google's crate finds, and for which it asks IAM.
     Own(signer::Signer),
     /// A named account, for which IAM signs.
     Iam {
@@ -142,10 +151,10 @@ fn find_signer(config: &Config, json: Option<&Value>) -> Result<Option<Signer>> 
     if let Some(email) = email.filter(|_| !config.anonymous) {
         return Ok(Some(Signer::Iam { email: email.clone(), endpoint: config.iam_endpoint.clone() }));
     }
-    let own = match json.map(|json| (json, json["type"].as_str())) {
+    let found = match json.map(|json| (json, json["type"].as_str())) {
         Some((json, Some("service_account"))) => {
             let built = credentials::service_account::Builder::new(json.clone()).build_signer();
-            Some(built.map_err(|error| unusable(config, error))?)
+            return Ok(Some(Signer::Key(built.map_err(|error| unusable(config, error))?)));
         }
         Some((json, Some("impersonated_service_account"))) if !config.anonymous => {
             let built = credentials::impersonated::Builder::new(json.clone()).build_signer();
@@ -157,7 +166,7 @@ fn find_signer(config: &Config, json: Option<&Value>) -> Result<Option<Signer>> 
         None if !config.anonymous => credentials::Builder::default().with_scopes(SCOPES).build_signer().ok(),
         None => None,
     };
-    Ok(own.map(Signer::Own))
+    Ok(found.map(Signer::Own))
 }
 
 impl Auth {
@@ -197,6 +206,14 @@ fn token_fault(error: CredentialsError) -> Error {
 }
 
 impl Signer {
+    /// How long its URLs can be valid.
+    pub(crate) fn max_expiry(&self) -> Duration {
+        match self {
+            Signer::Key(_) => MAX_EXPIRY,
+            Signer::Own(_) | Signer::Iam { .. } => MAX_EXPIRY_OF_IAM,
+        }
+    }
+
     /// The account that signs.
     ///
     /// # Errors
@@ -204,7 +221,7 @@ impl Signer {
     /// `Unavailable` where the machine's account cannot be found out.
     pub(crate) async fn email(&self) -> Result<String> {
         match self {
-            Signer::Own(signer) => signer.client_email().await.map_err(signing_fault),
+            Signer::Key(signer) | Signer::Own(signer) => signer.client_email().await.map_err(signing_fault),
             Signer::Iam { email, .. } => Ok(email.clone()),
         }
     }
@@ -216,7 +233,7 @@ impl Signer {
     /// `PermissionDenied` where IAM does not sign for these credentials; `Unavailable`.
     pub(crate) async fn sign(&self, client: &Client, text: &str) -> Result<Vec<u8>> {
         let (email, endpoint) = match self {
-            Signer::Own(signer) => {
+            Signer::Key(signer) | Signer::Own(signer) => {
                 return signer.sign(text.as_bytes()).await.map(|bytes| bytes.to_vec()).map_err(signing_fault);
             }
             Signer::Iam { email, endpoint } => (email, endpoint),

@@ -13,6 +13,7 @@ use storage_core::{
 };
 use tokio::task::JoinHandle;
 
+use crate::auth::Signer;
 use crate::config::{Config, GOOGLE};
 use crate::open::Store;
 use crate::options::MAX_PAGE;
@@ -106,7 +107,7 @@ fn describe(store: &Store) -> BackendInfo {
             max_part_bytes: Some(MAX_OBJECT_BYTES),
             max_parts: Some(multipart::MAX_PARTS),
             max_list_page: Some(MAX_PAGE),
-            max_presign_expiry: store.signer.as_ref().map(|_| presign::MAX_EXPIRY),
+            max_presign_expiry: store.signer.as_ref().map(Signer::max_expiry),
             ..Limits::default()
         },
         extensions: extensions::all(store),

@@ -13,9 +13,6 @@ use crate::open::Store;
 use crate::options::{check_extra, version};
 use crate::resource::crc32c_text;
 
-/// The longest validity that Google accepts.
-pub(crate) const MAX_EXPIRY: Duration = Duration::from_secs(7 * 24 * 3600);
-
 /// What stands for itself in a path: slashes, too.
 const PATH: &AsciiSet = &ENCODED.remove(b'/');
 
@@ -127,8 +124,11 @@ pub(crate) async fn presign(store: &Store, request: PresignRequest) -> Result<Pr
         .with_operation("presign"));
     };
     check_extra(&request.extra)?;
-    if request.expires_in < Duration::from_secs(1) || request.expires_in > MAX_EXPIRY {
-        return Err(Error::new(ErrorKind::InvalidArgument, "a URL is valid for 1 second to 7 days")
+    let most = signer.max_expiry();
+    if request.expires_in < Duration::from_secs(1) || request.expires_in > most {
+        let hours = most.as_secs() / 3600;
+        let message = format!("a URL of this signer is valid for 1 second to {hours} hours");
+        return Err(Error::new(ErrorKind::InvalidArgument, message)
             .with_context("expires_in_seconds", request.expires_in.as_secs()));
     }
     let now = Timestamp::now();
