@@ -1,7 +1,8 @@
 //! Lifecycle rules of the bucket.
 //!
 //! Google's rules have no names, so that the plugin keeps a record of those that it set, in an object of its own:
-//! all others are somebody else's and stay.
+//! all others are somebody else's and stay. A rule that deletes everything by age deletes the record as well, since
+//! Google's rules cannot spare a name: then it must be clear otherwise whose the rules are.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -35,7 +36,10 @@ pub(crate) async fn apply(store: &Store, rules: Vec<LifecycleRule>) -> Result<Li
     let translated = translate(&rules, store.has_tiers)?;
     let client = &store.client;
     let bucket: Bucket = client.get(&client.bucket_url(), &[]).await?;
-    let earlier = recorded(store).await?;
+    let earlier = match recorded(store).await? {
+        Some(earlier) => earlier,
+        None => taken_up(&bucket.lifecycle.rule, &translated.rules)?,
+    };
     let others = bucket.lifecycle.rule.into_iter().filter(|rule| !earlier.contains(rule));
     let all: Vec<_> = others.chain(translated.rules.iter().cloned()).collect();
     // Both sets are recorded before the change and the new one after it: whenever this is interrupted, the record
@@ -62,16 +66,63 @@ pub(crate) async fn apply(store: &Store, rules: Vec<LifecycleRule>) -> Result<Li
     Ok(LifecycleReport { applied: true, document: None, notes: translated.notes })
 }
 
-/// The rules that an earlier call set.
-async fn recorded(store: &Store) -> Result<Vec<Value>> {
+/// The rules that an earlier call set; none where there is no record of them.
+async fn recorded(store: &Store) -> Result<Option<Vec<Value>>> {
     let client = &store.client;
     let object = match client.object(layout::LIFECYCLE, None).await {
         Ok(object) => object,
-        Err(failure) if failure.is_missing() => return Ok(Vec::new()),
+        Err(failure) if failure.is_missing() => return Ok(None),
         Err(failure) => return Err(failure.error),
     };
     let answer = client.open(&object.name, object.generation()?, 0..object.size_bytes()?).await?;
-    client.json(answer).await
+    Ok(Some(client.json(answer).await?))
+}
+
+/// The rules of the bucket that are the plugin's where there is no record. Usually it never set any. Where the record
+/// may have been deleted by a rule of its own, those that are wanted again are its own, and no other may be.
+///
+/// # Errors
+///
+/// `Conflict` where it cannot be known whose a rule is: one that stays by mistake might delete files.
+fn taken_up(present: &[Value], wanted: &[Value]) -> Result<Vec<Value>> {
+    if !present.iter().any(deletes_record) {
+        return Ok(Vec::new());
+    }
+    match present.iter().find(|rule| may_be_own(rule) && !wanted.contains(rule)) {
+        None => Ok(wanted.to_vec()),
+        Some(rule) => Err(Error::new(
+            ErrorKind::Conflict,
+            "the record of the rules that were set before is gone, as a rule that deletes everything by age deletes \
+             it as well, and a rule of the bucket may be one of them: set the former rules once more and then these, \
+             or take that rule out with `gcloud storage buckets update --lifecycle-file`",
+        )
+        .with_context("rule", rule)),
+    }
+}
+
+/// Whether a rule is one of [`translate`] that deletes everything by age, the record included.
+fn deletes_record(rule: &Value) -> bool {
+    rule["action"]["type"] == "Delete"
+        && rule["condition"]["isLive"] == true
+        && has_only(rule, &["age", "isLive"])
+}
+
+/// Whether a rule is of a form that [`translate`] makes. Others may have made it all the same.
+fn may_be_own(rule: &Value) -> bool {
+    let condition = &rule["condition"];
+    if rule["action"]["type"] == "SetStorageClass" {
+        return has_only(rule, &["age", "matchesPrefix"]);
+    }
+    let is_of_uploads = condition["matchesPrefix"][0] == layout::UPLOADS;
+    let is_of_files = condition["isLive"].is_boolean()
+        && has_only(rule, &["age", "daysSinceNoncurrentTime", "isLive", "matchesPrefix"]);
+    rule["action"]["type"] == "Delete" && (is_of_uploads || is_of_files)
+}
+
+/// Whether the condition of a rule has none but these parts.
+fn has_only(rule: &Value, parts: &[&str]) -> bool {
+    let condition = rule["condition"].as_object();
+    condition.is_some_and(|condition| condition.keys().all(|part| parts.contains(&part.as_str())))
 }
 
 async fn record(store: &Store, rules: &[Value]) -> Result<()> {
@@ -154,6 +205,14 @@ fn translate_one(rule: &LifecycleRule, translated: &mut Translated) -> Result<()
         let note = format!("{}: concerns the temporary parts of uploads as well, which are young", rule.id);
         translated.notes.push(note);
     }
+    if rule.prefix.is_empty() && rule.expire_after.is_some() {
+        let note = format!(
+            "{}: deletes the plugin's record of its rules as well; from then on other rules can be set only after the \
+             same ones were set once more",
+            rule.id
+        );
+        translated.notes.push(note);
+    }
     translated.rules.append(&mut made);
     Ok(())
 }
@@ -215,6 +274,29 @@ mod tests {
             error.kind() == ErrorKind::InvalidArgument && error.message().contains("forgotten"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn rules_whose_record_is_gone_are_taken_up_where_they_are_wanted_again_and_else_refused() {
+        let made = |rule: LifecycleRule| translate(&[rule], true).expect("applicable").rules;
+        let everything = made(LifecycleRule { expire_after: Some(30 * DAY), ..rule("all", "") });
+        let moves = made(LifecycleRule { transitions: vec![(9 * DAY, Tier::Cold)], ..rule("moves", "a/") });
+        let uploads = made(LifecycleRule { abort_uploads_after: Some(DAY), ..rule("uploads", "") });
+        let old = made(LifecycleRule { expire_old_versions_after: Some(DAY), ..rule("old", "") });
+        let others = vec![
+            json!({ "action": { "type": "Delete" }, "condition": { "age": 9, "matchesPrefix": ["t/"] } }),
+        ];
+        let all = [everything.clone(), moves.clone(), uploads.clone(), old.clone(), others.clone()].concat();
+        let own = [everything.clone(), moves.clone(), uploads.clone(), old.clone()].concat();
+        assert_eq!(taken_up(&all, &own).expect("the same"), own, "they are not set twice");
+        for without in [&everything, &moves, &uploads, &old] {
+            let wanted: Vec<_> = own.iter().filter(|rule| !without.contains(rule)).cloned().collect();
+            let error = taken_up(&all, &wanted).expect_err("it may be an earlier one");
+            assert_eq!((error.kind(), error.retry()), (ErrorKind::Conflict, storage_core::Retry::Never));
+            assert!(error.to_string().contains(&without[0].to_string()), "{error}");
+        }
+        let first_time = [moves, uploads, old, others].concat();
+        assert!(taken_up(&first_time, &own).expect("nothing deletes the record").is_empty());
     }
 
     #[test]
