@@ -66,7 +66,6 @@ fn describe(store: &Store) -> BackendInfo {
         | Capabilities::WRITE_IF_MATCH
         | Capabilities::DELETE_IF_MATCH
         | Capabilities::COPY
-        | Capabilities::LIFECYCLE
         | Capabilities::TAGS
         | Capabilities::LIST_METADATA
         | Capabilities::VERIFY_SHA256
@@ -75,7 +74,7 @@ fn describe(store: &Store) -> BackendInfo {
         | Capabilities::VERIFY_CRC64NVME;
     for (is_there, capability) in [
         (store.signer.is_some(), Capabilities::PRESIGN_GET | Capabilities::PRESIGN_PUT),
-        (store.allows_temporary, Capabilities::MULTIPART),
+        (store.allows_temporary, Capabilities::MULTIPART | Capabilities::LIFECYCLE),
         (store.keeps_versions, Capabilities::VERSIONS),
         (store.has_tiers, Capabilities::TIERS),
     ] {

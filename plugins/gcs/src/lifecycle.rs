@@ -33,6 +33,13 @@ pub(crate) struct Translated {
 ///
 /// As [`storage_core::Backend::apply_lifecycle`].
 pub(crate) async fn apply(store: &Store, rules: Vec<LifecycleRule>) -> Result<LifecycleReport> {
+    if !store.allows_temporary {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "the record of lifecycle rules is overwritten with each change, which a bucket with retention or default \
+             holds does not allow",
+        ));
+    }
     let translated = translate(&rules, store.has_tiers)?;
     let client = &store.client;
     let bucket: Bucket = client.get(&client.bucket_url(), &[]).await?;

@@ -25,7 +25,8 @@ pub(crate) struct Store {
     pub(crate) keeps_versions: bool,
     /// Whether the class of an object can be chosen.
     pub(crate) has_tiers: bool,
-    /// Whether temporary objects can be removed at once, as uploads in parts need it.
+    /// Whether temporary objects can be removed at once, as uploads in parts need it, and the plugin's own ones be
+    /// overwritten.
     pub(crate) allows_temporary: bool,
     /// The class of what is saved without a tier; none where Google chooses it.
     pub(crate) default_class: Option<String>,

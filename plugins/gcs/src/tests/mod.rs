@@ -4,6 +4,7 @@ mod cdn;
 mod classes;
 mod config;
 mod credentials;
+mod lifecycle;
 mod patience;
 mod served;
 mod sessions;

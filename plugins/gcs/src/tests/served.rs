@@ -68,15 +68,19 @@ impl Served {
         asked.iter().filter(|asked| asked.method == method && asked.target.contains(part)).cloned().collect()
     }
 
-    /// The opened bucket, with these settings besides.
-    pub(super) async fn open(&self, pairs: &[(&str, &str)]) -> Store {
+    /// What opens the bucket, with these settings besides.
+    pub(super) fn request(&self, pairs: &[(&str, &str)]) -> OpenRequest {
         let mut config = ConfigValues::new();
         let own = [("bucket_name", "cvs"), ("auth", "none"), ("endpoint_url", self.endpoint.as_str())];
         for (key, text) in own.iter().chain(pairs) {
             config.set(*key, *text, "test");
         }
-        let request = OpenRequest { name: "cvs".to_owned(), config, ..OpenRequest::default() };
-        open::open(Config::read(&request).expect("sound")).await.expect("the bucket opens")
+        OpenRequest { name: "cvs".to_owned(), config, ..OpenRequest::default() }
+    }
+
+    /// The opened bucket, with these settings besides.
+    pub(super) async fn open(&self, pairs: &[(&str, &str)]) -> Store {
+        open::open(Config::read(&self.request(pairs)).expect("sound")).await.expect("the bucket opens")
     }
 }
 
