@@ -226,8 +226,7 @@ async fn a_read_that_its_condition_may_refuse_asks_for_no_bytes_before() {
 #[tokio::test]
 async fn keys_and_payers_of_the_configuration_are_named() {
     let kms = "projects/p/locations/eu/keyRings/r/cryptoKeys/k";
-    let opened =
-        open_with(&[("kms_key", kms), ("user_project", "payer"), ("storage_class", "NEARLINE")]).await;
+    let opened = open_with(&[("kms_key", kms), ("user_project", "payer")]).await;
     for content in [SMALL, MIDDLE, LARGE] {
         opened.saved("file", content).await;
     }
@@ -247,8 +246,17 @@ async fn keys_and_payers_of_the_configuration_are_named() {
         .map(|new| new["storageClass"].clone())
         .collect();
     assert!(classes.len() >= 5 && classes.iter().all(|class| class == "STANDARD"), "{classes:?}");
-    let joined = opened.only(ends_with("POST", "/file/compose"));
-    assert_eq!(json_of(&joined)["destination"]["storageClass"], "NEARLINE");
+    opened.only(ends_with("POST", "/file/compose"));
+}
+
+/// Parts are stored as `STANDARD`, and what is joined has the class of its parts.
+#[tokio::test]
+async fn a_large_file_of_another_class_is_not_joined_from_parts() {
+    let opened = open_with(&[("storage_class", "NEARLINE")]).await;
+    opened.saved("file", LARGE).await;
+    let session = opened.only(is_upload("resumable"));
+    assert_eq!(json_of(&session)["storageClass"], "NEARLINE");
+    assert!(opened.seen(ends_with("POST", "/compose")).is_empty());
 }
 
 #[tokio::test]
