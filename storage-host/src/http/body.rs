@@ -11,6 +11,8 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt as _;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
 use hyper::body::{Frame, SizeHint};
 use storage_core::{ByteStream, Error, ErrorKind, correlation};
 use tokio::runtime::Handle;
@@ -208,6 +210,19 @@ impl Drop for DrainedBody {
             self.runtime.spawn(Self::drain(body));
         }
     }
+}
+
+/// Files are stored as they are sent, so that a body must be what it is to be stored as.
+///
+/// # Errors
+///
+/// 415 for one with a `Content-Encoding`.
+pub(super) fn refuse_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Problem::new(Code::UnsupportedMediaType)
+            .detail("a body with a Content-Encoding is not taken: send the file as it is"));
+    }
+    Ok(())
 }
 
 /// A request's body as the content of a file.

@@ -10,15 +10,16 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use storage_core::{ByteStream, ErrorKind, Tier};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::body::{BodyFault, chunks, too_large};
+use super::body::{BodyFault, chunks, refuse_encoding, too_large};
 use super::error::{Code, Problem};
 use super::headers::digest;
+use super::headers::pairs::{X_STORAGE_METADATA, X_STORAGE_TAGS};
 use super::multipart::{self, Multipart};
 use crate::service::SaveFileOptions;
 
@@ -26,6 +27,14 @@ use crate::service::SaveFileOptions;
 const MAX_FIELD_BYTES: usize = 16 * 1024;
 /// What boundaries, part headers and fields may take beside the file of an upload, in bytes.
 const MAX_OVERHEAD_BYTES: u64 = 64 * 1024;
+
+/// The headers that describe a raw body, each with the field that says the same in a form.
+static RAW_HEADERS: [(HeaderName, &str); 4] = [
+    (digest::CONTENT_DIGEST, "sha256"),
+    (digest::X_CONTENT_SHA256, "sha256"),
+    (X_STORAGE_METADATA, "metadata"),
+    (X_STORAGE_TAGS, "tags"),
+];
 
 /// The name of the part that holds a file.
 pub(super) const FILE_PART: &str = "file";
@@ -57,7 +66,7 @@ impl Form {
     ///
     /// # Errors
     ///
-    /// A body that is no form.
+    /// A body that is no form, or that headers describe as they do a raw one.
     pub(super) fn of_one(
         headers: &HeaderMap,
         body: Body,
@@ -71,7 +80,7 @@ impl Form {
     ///
     /// # Errors
     ///
-    /// A body that is no form.
+    /// A body that is no form, or that headers describe as they do a raw one.
     pub(super) fn of_many(
         headers: &HeaderMap,
         body: Body,
@@ -91,6 +100,8 @@ impl Form {
         if !is_form(headers) {
             return Err(Problem::new(Code::UnsupportedMediaType).detail("send multipart/form-data"));
         }
+        refuse_encoding(headers)?;
+        refuse_raw_headers(headers)?;
         let boundary = headers
             .get(CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
@@ -222,6 +233,15 @@ impl FileContent {
     }
 }
 
+/// What a client says of its file must not be passed over: it would believe a digest checked.
+fn refuse_raw_headers(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some((name, field)) = RAW_HEADERS.iter().find(|(name, _)| headers.contains_key(name)) else {
+        return Ok(());
+    };
+    let told = format!("is not taken with a form: send the field {field} before the file");
+    Err(Problem::invalid(name.as_str(), told))
+}
+
 /// The text of the part that was begun.
 async fn text(parts: &mut Multipart, name: &str) -> Result<String, Problem> {
     let mut bytes = Vec::new();
@@ -327,6 +347,27 @@ mod tests {
         let body = file("hello") + "--B--\n";
         assert_eq!(content(&body, 5).await.expect("fits"), "hello");
         assert_eq!(content(&body, 4).await.expect_err("too large").code(), Code::TooLarge);
+    }
+
+    #[test]
+    fn what_describes_a_raw_body_is_refused_with_the_field_that_takes_its_place() {
+        for (name, field) in [
+            ("content-digest", "sha256"),
+            ("x-content-sha256", "sha256"),
+            ("x-storage-metadata", "metadata"),
+            ("x-storage-tags", "tags"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("multipart/form-data; boundary=B"));
+            headers.insert(name, HeaderValue::from_static("a=b"));
+            let fault = BodyFault::default();
+            for form in [Form::of_one, Form::of_many] {
+                let problem = form(&headers, Body::empty(), 1, &fault).err().expect("refused");
+                assert_eq!(problem.code(), Code::InvalidRequest);
+                let detail = problem.report().expect("a detail");
+                assert!(detail.starts_with(name) && detail.contains(&format!("field {field} ")), "{detail}");
+            }
+        }
     }
 
     #[tokio::test]

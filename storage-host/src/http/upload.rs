@@ -8,7 +8,7 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, ETAG, LOCATION};
+use http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use storage_core::{ByteStream, Tier};
@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::body::{self, BodyFault};
-use super::error::{Code, Problem};
+use super::error::Problem;
 use super::extract::UrlQuery;
 use super::form::{self, Form};
 use super::headers::{condition, digest, pairs};
@@ -143,10 +143,7 @@ pub(super) struct RawOptions {
 
 impl RawOptions {
     pub(super) fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
-        if headers.get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-            return Err(Problem::new(Code::UnsupportedMediaType)
-                .detail("a body with a Content-Encoding is not taken: send the file as it is"));
-        }
+        body::refuse_encoding(headers)?;
         let content_type = match headers.get(CONTENT_TYPE) {
             None => None,
             Some(given) => {

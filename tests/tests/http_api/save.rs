@@ -129,6 +129,31 @@ async fn a_browsers_form_saves_its_file() {
 }
 
 #[tokio::test]
+async fn headers_that_describe_a_raw_body_are_refused_beside_a_form() {
+    let host = HttpHost::start().await;
+    for path in ["/v1/files", "/v1/files/batch"] {
+        for (header, field) in [
+            ("x-content-sha256", "sha256"),
+            ("content-digest", "sha256"),
+            ("x-storage-metadata", "metadata"),
+            ("x-storage-tags", "tags"),
+        ] {
+            let form = Form::new().part("file", Part::bytes(PDF).file_name("a.pdf"));
+            let request = host.call("anna", Method::POST, path).header(header, "07".repeat(32));
+            let response = request.multipart(form).send().await.expect("an answer");
+            let body = problem(response, 400, "invalid_request").await;
+            assert_eq!(body["errors"][0]["field"], header, "{body}");
+            assert!(body["detail"].as_str().expect("a detail").contains(field), "{body}");
+        }
+        let form = Form::new().part("file", Part::bytes(PDF).file_name("a.pdf"));
+        let request = host.call("anna", Method::POST, path).header("Content-Encoding", "gzip");
+        let response = request.multipart(form).send().await.expect("an answer");
+        problem(response, 415, "unsupported_media_type").await;
+    }
+    assert_eq!(host.objects().await, 0);
+}
+
+#[tokio::test]
 async fn a_form_that_says_more_after_its_file_saves_nothing() {
     let host = HttpHost::start().await;
     for length in [10, 3_000_000] {
