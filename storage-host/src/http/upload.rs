@@ -18,7 +18,7 @@ use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::body::{self, BodyFault};
-use super::error::Problem;
+use super::error::{Code, Problem};
 use super::extract::UrlQuery;
 use super::form::{self, Form};
 use super::headers::{condition, digest, pairs};
@@ -142,8 +142,18 @@ pub(super) struct RawOptions {
 }
 
 impl RawOptions {
+    /// Reads the headers of a raw body.
+    ///
+    /// # Errors
+    ///
+    /// A header that is malformed; 415 for a form, whose envelope would become the content of the file.
     pub(super) fn from_headers(headers: &HeaderMap) -> Result<Self, Problem> {
         body::refuse_encoding(headers)?;
+        if form::is_form(headers) {
+            return Err(Problem::new(Code::UnsupportedMediaType).detail(
+                "a form is not taken here: send the content itself, or the form to POST /v1/files as a new file",
+            ));
+        }
         let content_type = match headers.get(CONTENT_TYPE) {
             None => None,
             Some(given) => {

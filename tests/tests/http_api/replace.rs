@@ -1,5 +1,6 @@
 //! Versions: new content, conditions on it, former states.
 
+use reqwest::multipart::{Form, Part};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use storage_tests::http_host::{HttpHost, json, problem};
@@ -159,5 +160,18 @@ async fn a_copy_is_a_file_of_its_own() {
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     let copy = format!("/v1/files/{}/content", text(&copy, "id"));
     let content = host.call("anna", Method::GET, &copy).send().await.expect("an answer");
+    assert_eq!(content.text().await.expect("content"), "one");
+}
+
+#[tokio::test]
+async fn a_form_does_not_become_the_content_of_a_version() {
+    let host = HttpHost::start().await;
+    let id = text(&host.save("anna", "a.txt", "one").await, "id");
+    let path = format!("/v1/files/{id}/content");
+    let form = Form::new().part("file", Part::bytes(&b"two"[..]).file_name("a.txt"));
+    let response = host.call("anna", Method::PUT, &path).multipart(form).send().await.expect("an answer");
+    let body = problem(response, 415, "unsupported_media_type").await;
+    assert!(body["detail"].as_str().expect("a detail").contains("POST /v1/files"), "{body}");
+    let content = host.call("anna", Method::GET, &path).send().await.expect("an answer");
     assert_eq!(content.text().await.expect("content"), "one");
 }
