@@ -68,8 +68,9 @@ struct BatchResult {
 
 /// Saves many files, each on its own: one that fails does not keep the others from being saved.
 ///
-/// The form holds up to 1,000 `file` parts; the fields before a file describe that file. Where the form breaks off or
-/// is malformed, the files before that place are saved, and the last result tells what was wrong.
+/// The form holds up to 1,000 `file` parts; the fields before a file describe that file, and where one of them is wrong
+/// that file alone is not saved. Where the form breaks off or is malformed, the files before that place are saved, and
+/// the last result tells what was wrong.
 #[utoipa::path(
     post, path = "/v1/files/batch", tag = "files",
     request_body(content = UploadForm, content_type = "multipart/form-data"),
@@ -146,9 +147,16 @@ impl Batch {
     }
 
     /// Takes one file from the form. One that is small is saved while the form is read on; a large one is passed
-    /// on while it arrives.
+    /// on while it arrives. One of which the form says what cannot be is passed over.
     async fn take(&mut self, index: usize, form: &Form, file: FormFile) {
         let FormFile { filename, options } = file;
+        let options = match options {
+            Ok(options) => options,
+            Err(problem) => {
+                self.outcomes.push(Outcome { index, filename, result: Err(problem) });
+                return;
+            }
+        };
         let file_fault = BodyFault::default();
         let mut content = form.content(file_fault.clone()).await;
         let begun = match Arc::clone(&self.places).try_acquire_owned() {

@@ -20,7 +20,7 @@ use super::body::{BodyFault, chunks, refuse_encoding, too_large};
 use super::error::{Code, Problem};
 use super::headers::digest;
 use super::headers::pairs::{X_STORAGE_METADATA, X_STORAGE_TAGS};
-use super::multipart::{self, Multipart};
+use super::multipart::{self, Multipart, PartHead};
 use crate::service::SaveFileOptions;
 
 /// The largest part that is no file, in bytes.
@@ -36,6 +36,8 @@ static RAW_HEADERS: [(HeaderName, &str); 4] = [
     (X_STORAGE_TAGS, "tags"),
 ];
 
+/// The parts that describe a file.
+const FIELDS: [&str; 5] = ["filename", "metadata", "tags", "sha256", "tier"];
 /// The name of the part that holds a file.
 pub(super) const FILE_PART: &str = "file";
 
@@ -45,12 +47,25 @@ pub(super) struct Form {
     parts: Arc<Mutex<Multipart>>,
     fault: BodyFault,
     max_file_bytes: u64,
+    /// Whether it may hold several files, so that what is wrong with one does not concern the others.
+    is_of_many: bool,
 }
 
 /// A file of a form, whose content comes next.
 pub(super) struct FormFile {
+    /// Its name; empty where it has none.
     pub(super) filename: String,
-    pub(super) options: SaveFileOptions,
+    /// How it is to be saved, or what is wrong with what the form says of it.
+    pub(super) options: Result<SaveFileOptions, Problem>,
+}
+
+/// What the parts before a file say of it.
+#[derive(Default)]
+struct Description {
+    filename: Option<String>,
+    options: SaveFileOptions,
+    /// The first thing that is wrong with it.
+    fault: Option<Problem>,
 }
 
 /// Whether the headers announce a form.
@@ -73,7 +88,9 @@ impl Form {
         max_file_bytes: u64,
         fault: &BodyFault,
     ) -> Result<Self, Problem> {
-        Self::new(headers, body, max_file_bytes, max_file_bytes.saturating_add(MAX_OVERHEAD_BYTES), fault)
+        let max_bytes = max_file_bytes.saturating_add(MAX_OVERHEAD_BYTES);
+        let parts = read_parts(headers, body, max_bytes, fault)?;
+        Ok(Self { parts, fault: fault.clone(), max_file_bytes, is_of_many: false })
     }
 
     /// Begins to read a form of many files, each of which may be as large as an upload.
@@ -87,80 +104,41 @@ impl Form {
         max_file_bytes: u64,
         fault: &BodyFault,
     ) -> Result<Self, Problem> {
-        Self::new(headers, body, max_file_bytes, u64::MAX, fault)
-    }
-
-    fn new(
-        headers: &HeaderMap,
-        body: Body,
-        max_file_bytes: u64,
-        max_bytes: u64,
-        fault: &BodyFault,
-    ) -> Result<Self, Problem> {
-        if !is_form(headers) {
-            return Err(Problem::new(Code::UnsupportedMediaType).detail("send multipart/form-data"));
-        }
-        refuse_encoding(headers)?;
-        refuse_raw_headers(headers)?;
-        let boundary = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(multipart::boundary)
-            .ok_or_else(|| Problem::invalid("content-type", "names no boundary"))?;
-        let source = chunks(body, max_bytes, fault.clone()).boxed();
-        let parts = Arc::new(Mutex::new(Multipart::new(source, &boundary, fault.clone())));
-        Ok(Self { parts, fault: fault.clone(), max_file_bytes })
+        let parts = read_parts(headers, body, u64::MAX, fault)?;
+        Ok(Self { parts, fault: fault.clone(), max_file_bytes, is_of_many: true })
     }
 
     /// The next file, with what the parts before it say of it; `None` at the end of the form.
     ///
+    /// In a form of many files, what is wrong with a field is told with the file that it describes. One of a single
+    /// file is refused at once, so that the file need not be sent.
+    ///
     /// # Errors
     ///
-    /// A part that is not known, is too large or does not hold what it should; parts that describe no file.
+    /// A form that cannot be read on; parts that describe no file; in a form of one file, a part that is not known, is
+    /// too large or does not hold what it should.
     pub(super) async fn next_file(&mut self) -> Result<Option<FormFile>, Problem> {
-        let mut filename = None;
-        let mut options = SaveFileOptions::default();
+        let mut description = Description::default();
         let mut last_field = None;
         let mut parts = self.parts.lock().await;
         while let Some(part) = parts.next_part().await? {
-            let name = part.name;
-            if name == FILE_PART {
-                let given = filename.or(part.filename);
-                let filename = given
-                    .filter(|name| !name.is_empty())
-                    .ok_or_else(|| Problem::invalid("filename", "the file part has no filename"))?;
-                options.content_type = part.content_type.as_deref().and_then(known_type);
-                return Ok(Some(FormFile { filename, options }));
+            if part.name == FILE_PART {
+                return Ok(Some(description.of(part)));
             }
-            match name.as_str() {
-                "filename" => filename = Some(text(&mut parts, &name).await?),
-                "metadata" => options.metadata = pairs(&name, &text(&mut parts, &name).await?)?,
-                "tags" => options.tags = pairs(&name, &text(&mut parts, &name).await?)?,
-                "tier" => {
-                    let tier = text(&mut parts, &name).await?.parse::<Tier>();
-                    options.tier = Some(tier.map_err(|error| Problem::invalid(&*name, error.message()))?);
+            if let Err(problem) = description.take(&part.name, field(&mut parts, &part.name).await?) {
+                if !self.is_of_many {
+                    return Err(problem);
                 }
-                "sha256" => {
-                    let text = text(&mut parts, &name).await?;
-                    options.sha256 = Some(
-                        digest::hexadecimal(&text)
-                            .ok_or_else(|| Problem::invalid(&*name, "is not a SHA-256 in hexadecimal"))?,
-                    );
-                }
-                _ => {
-                    return Err(Problem::invalid(
-                        name,
-                        "is no part of this form: it takes filename, metadata, tags, sha256, tier, file",
-                    ));
-                }
+                description.fault.get_or_insert(problem);
             }
-            last_field = Some(name);
+            last_field = Some(part.name);
         }
-        match last_field {
-            None => Ok(None),
-            Some(name) => {
+        match (description.fault, last_field) {
+            (Some(problem), _) => Err(problem),
+            (None, Some(name)) => {
                 Err(Problem::invalid(name, "comes after the file that it describes, or without one"))
             }
+            (None, None) => Ok(None),
         }
     }
 
@@ -195,6 +173,40 @@ impl Form {
             Some((Err(content.form_fault.set(trailing, ErrorKind::InvalidArgument)), None))
         });
         ByteStream::from_stream(chunks, None)
+    }
+}
+
+impl Description {
+    /// Takes in a field, or keeps what was before where it is not what it should be.
+    fn take(&mut self, name: &str, text: Result<String, Problem>) -> Result<(), Problem> {
+        let text = text?;
+        match name {
+            "filename" => self.filename = Some(text),
+            "metadata" => self.options.metadata = pairs(name, &text)?,
+            "tags" => self.options.tags = pairs(name, &text)?,
+            "tier" => {
+                let tier = text.parse::<Tier>();
+                self.options.tier = Some(tier.map_err(|error| Problem::invalid(name, error.message()))?);
+            }
+            "sha256" => {
+                self.options.sha256 = Some(
+                    digest::hexadecimal(&text)
+                        .ok_or_else(|| Problem::invalid(name, "is not a SHA-256 in hexadecimal"))?,
+                );
+            }
+            _ => return Err(unknown_part(name)),
+        }
+        Ok(())
+    }
+
+    /// The file that follows, whose part begins so.
+    fn of(mut self, part: PartHead) -> FormFile {
+        let filename = self.filename.or(part.filename).unwrap_or_default();
+        if filename.is_empty() {
+            self.fault.get_or_insert(Problem::invalid("filename", "the file part has no filename"));
+        }
+        self.options.content_type = part.content_type.as_deref().and_then(known_type);
+        FormFile { filename, options: self.fault.map_or(Ok(self.options), Err) }
     }
 }
 
@@ -233,6 +245,27 @@ impl FileContent {
     }
 }
 
+/// The parts of a body, at most so many bytes of it.
+fn read_parts(
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: u64,
+    fault: &BodyFault,
+) -> Result<Arc<Mutex<Multipart>>, Problem> {
+    if !is_form(headers) {
+        return Err(Problem::new(Code::UnsupportedMediaType).detail("send multipart/form-data"));
+    }
+    refuse_encoding(headers)?;
+    refuse_raw_headers(headers)?;
+    let boundary = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(multipart::boundary)
+        .ok_or_else(|| Problem::invalid("content-type", "names no boundary"))?;
+    let source = chunks(body, max_bytes, fault.clone()).boxed();
+    Ok(Arc::new(Mutex::new(Multipart::new(source, &boundary, fault.clone()))))
+}
+
 /// What a client says of its file must not be passed over: it would believe a digest checked.
 fn refuse_raw_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let Some((name, field)) = RAW_HEADERS.iter().find(|(name, _)| headers.contains_key(name)) else {
@@ -242,17 +275,30 @@ fn refuse_raw_headers(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::invalid(name.as_str(), told))
 }
 
-/// The text of the part that was begun.
-async fn text(parts: &mut Multipart, name: &str) -> Result<String, Problem> {
+/// The text of the field that was begun, or what is wrong with it. The form can be read on behind either.
+///
+/// # Errors
+///
+/// A form that breaks off.
+async fn field(parts: &mut Multipart, name: &str) -> Result<Result<String, Problem>, Problem> {
+    if !FIELDS.contains(&name) {
+        // It may be a file under another name: that is told without reading it.
+        return Ok(Err(unknown_part(name)));
+    }
     let mut bytes = Vec::new();
     while let Some(chunk) = parts.chunk().await? {
         if bytes.len() + chunk.len() > MAX_FIELD_BYTES {
             let detail = format!("{name}: a part that is no file takes at most {MAX_FIELD_BYTES} bytes");
-            return Err(Problem::new(Code::TooLarge).detail(detail));
+            return Ok(Err(Problem::new(Code::TooLarge).detail(detail)));
         }
         bytes.extend_from_slice(&chunk);
     }
-    String::from_utf8(bytes).map_err(|_| Problem::invalid(name, "is not UTF-8"))
+    Ok(String::from_utf8(bytes).map_err(|_| Problem::invalid(name, "is not UTF-8")))
+}
+
+fn unknown_part(name: &str) -> Problem {
+    let known = FIELDS.join(", ");
+    Problem::invalid(name, format!("is no part of this form: it takes {known}, {FILE_PART}"))
 }
 
 /// A content type that says something. Browsers and `curl --data-binary` give these where they know none.
@@ -284,11 +330,19 @@ mod tests {
     use http::HeaderValue;
 
     fn form(body: &str, max_file_bytes: u64) -> (Form, BodyFault) {
+        read(body, max_file_bytes, Form::of_one)
+    }
+
+    fn read(
+        body: &str,
+        max_file_bytes: u64,
+        begin: fn(&HeaderMap, Body, u64, &BodyFault) -> Result<Form, Problem>,
+    ) -> (Form, BodyFault) {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("multipart/form-data; boundary=B"));
         let fault = BodyFault::default();
         let body = Body::from(body.replace('\n', "\r\n"));
-        (Form::of_one(&headers, body, max_file_bytes, &fault).expect("a form"), fault)
+        (begin(&headers, body, max_file_bytes, &fault).expect("a form"), fault)
     }
 
     fn field(name: &str, value: &str) -> String {
@@ -321,6 +375,7 @@ mod tests {
         .concat();
         let (mut form, _) = form(&body, 100);
         let FormFile { filename, options } = form.next_file().await.expect("sound").expect("a file");
+        let options = options.expect("sound");
         assert_eq!(filename, "b.txt");
         assert_eq!(options.metadata["job_id"], "42");
         assert_eq!(options.metadata["title"], "Résumé");
@@ -385,5 +440,44 @@ mod tests {
         }
         let (mut form, _) = form(&(field("filename", "a") + "--B--\n"), 100);
         assert_eq!(form.next_file().await.err().expect("no file").code(), Code::InvalidRequest);
+    }
+
+    #[tokio::test]
+    async fn a_form_of_one_file_is_refused_before_the_file_comes() {
+        for (name, value) in [("metadata", "[]"), ("x", "a file under another name")] {
+            // Nothing follows the field, and whoever waited for more would find the form broken off.
+            let (mut form, _) =
+                form(&format!("--B\nContent-Disposition: form-data; name=\"{name}\"\n\n{value}\n--B"), 100);
+            let problem = form.next_file().await.err().expect("refused");
+            assert_eq!(problem.code(), Code::InvalidRequest);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_field_concerns_the_next_file_of_many_alone() {
+        let too_long = "x".repeat(MAX_FIELD_BYTES + 1);
+        let faulty =
+            [("metadata", "[]"), ("sha256", "07"), ("tier", "lukewarm"), ("x", ""), ("filename", &too_long)];
+        for (name, value) in faulty {
+            let fields =
+                [field("filename", "b.txt"), field(name, value), field("tags", "{\"a\": 1}")].concat();
+            let body = [fields, file("first"), file("second"), "--B--\n".to_owned()].concat();
+            let (mut form, _) = read(&body, 100, Form::of_many);
+            let first = form.next_file().await.expect("it can be read on").expect("a file");
+            assert_eq!(first.filename, "b.txt", "it is told which file failed");
+            let detail = first.options.expect_err("refused").report().expect("a detail");
+            assert!(detail.starts_with(name), "{detail}");
+            let second = form.next_file().await.expect("sound").expect("a file");
+            assert_eq!(second.filename, "a.txt");
+            assert!(second.options.expect("sound").tags.is_empty(), "those were the first file's");
+            assert!(form.next_file().await.expect("sound").is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_form_of_many_files_that_breaks_off_in_a_field_cannot_be_read_on() {
+        let body = field("metadata", "[]") + "--B\nContent-Disposition: form-data; name=\"tags\"\n\n{";
+        let (mut form, _) = read(&body, 100, Form::of_many);
+        assert_eq!(form.next_file().await.err().expect("broken off").code(), Code::LengthMismatch);
     }
 }

@@ -130,7 +130,8 @@ async fn from_form(
     let mut form = Form::of_one(headers, body, max_bytes, fault)?;
     let file =
         form.next_file().await?.ok_or_else(|| Problem::invalid(form::FILE_PART, "the form has no file"))?;
-    Ok((form.only_content().await, file.filename, file.options))
+    let options = file.options?;
+    Ok((form.only_content().await, file.filename, options))
 }
 
 /// What the headers of a raw body say of the file.

@@ -63,15 +63,58 @@ async fn one_file_that_fails_does_not_keep_the_others() {
 }
 
 #[tokio::test]
-async fn what_is_no_form_is_refused_and_a_faulty_part_ends_it() {
+async fn what_is_no_form_is_refused() {
     let host = HttpHost::start().await;
     let request = host.call("anna", Method::POST, "/v1/files/batch").body("x");
     problem(request.send().await.expect("an answer"), 415, "unsupported_media_type").await;
-    let form =
-        Form::new().part("file", file("a", vec![1])).text("colour", "red").part("file", file("b", vec![1]));
+}
+
+#[tokio::test]
+async fn a_faulty_field_fails_the_file_that_follows_it_and_no_other() {
+    let host = HttpHost::start().await;
+    let form = Form::new()
+        .part("file", file("sound", vec![1]))
+        .text("colour", "red")
+        .part("file", file("unknown field", vec![1; 2_000_000]))
+        .text("metadata", "no JSON")
+        .part("file", file("metadata", vec![1]))
+        .text("sha256", "07")
+        .part("file", file("digest", vec![1]))
+        .text("tier", "lukewarm")
+        .part("file", file("tier", vec![1]))
+        .text("metadata", "x".repeat(20_000))
+        .part("file", file("too long", vec![1]))
+        .part("file", Part::bytes(&b"no name"[..]))
+        .part("file", file("sound too", vec![2]));
     let results = send(&host, form).await;
-    assert_eq!((&results["saved"], &results["failed"]), (&1.into(), &1.into()));
-    assert_eq!(members(&results, "problem")[1]["code"], "invalid_request");
+    assert_eq!((&results["saved"], &results["failed"]), (&2.into(), &6.into()), "{results}");
+    let names = ["sound", "unknown field", "metadata", "digest", "tier", "too long", "", "sound too"];
+    assert_eq!(Value::from(members(&results, "filename")), json!(names));
+    let codes: Vec<_> = members(&results, "problem").iter().map(|problem| problem["code"].clone()).collect();
+    let bad = "invalid_request";
+    assert_eq!(Value::from(codes), json!([null, bad, bad, bad, bad, "too_large", bad, null]), "{results}");
+    assert_eq!(host.objects().await, 2);
+}
+
+#[tokio::test]
+async fn a_form_that_cannot_be_read_on_is_told_in_one_last_result() {
+    let host = HttpHost::start().await;
+    let sound = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n";
+    for (rest, code) in [
+        ("--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--\r\n", "invalid_request"),
+        (
+            "--B\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{}\r\n--B--\r\n",
+            "invalid_request",
+        ),
+        ("--B\r\nContent-Disposition: form-data; name=\"metadata\"\r\n\r\n{", "length_mismatch"),
+    ] {
+        let request = host.call("anna", Method::POST, "/v1/files/batch").body(format!("{sound}{rest}"));
+        let request = request.header("content-type", "multipart/form-data; boundary=B");
+        let results = answer(request.send().await.expect("an answer"), StatusCode::OK).await;
+        assert_eq!((&results["saved"], &results["failed"]), (&1.into(), &1.into()), "{results}");
+        assert_eq!(Value::from(members(&results, "filename")), json!(["a", ""]));
+        assert_eq!(members(&results, "problem")[1]["code"], code, "{results}");
+    }
 }
 
 #[tokio::test]
