@@ -36,6 +36,7 @@ mod headers;
 mod model;
 mod multipart;
 mod read_size;
+mod stall;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use storage_core::{Error, ErrorKind, Result};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -20,6 +22,7 @@ use tower::ServiceExt as _;
 
 use super::connection::{GuardedStream, Protocol};
 use super::middleware::MAX_HEAD_BYTES;
+use super::stall;
 use super::state::{HttpState, Options};
 use crate::config::HttpConfig;
 use crate::service::SimpleStorageService;
@@ -140,7 +143,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 struct Connections {
     router: Router,
     http1: http1::Builder,
-    http2: http2::Builder<Tasks>,
+    http2: http2::Builder<Http2Tasks>,
     tasks: Tasks,
     /// Cancelled where no connection may begin another request.
     draining: CancellationToken,
@@ -157,7 +160,8 @@ impl Connections {
             .header_read_timeout(http.header_timeout)
             .max_headers(MAX_HEADERS)
             .max_buf_size(READ_BUFFER_BYTES);
-        let mut http2 = http2::Builder::new(tasks.clone());
+        let mut http2 =
+            http2::Builder::new(Http2Tasks { tasks: tasks.clone(), idle_timeout: http.idle_timeout });
         http2
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -184,7 +188,7 @@ impl Connections {
             return;
         }
         let router = self.router.clone();
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(peer);
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
@@ -204,6 +208,7 @@ impl Connections {
                     until_drained(connection, &draining, http1::Connection::graceful_shutdown).await?;
                 }
                 Protocol::Http2 => {
+                    let service = service_fn(move |request| service.call(request).map(stall::watched));
                     let connection = Box::pin(http2.serve_connection(stream, service));
                     until_drained(connection, &draining, http2::Connection::graceful_shutdown).await?;
                 }
@@ -248,7 +253,7 @@ async fn until_drained<C: Future>(
     connection.await
 }
 
-/// Where connections, and the requests of an HTTP/2 connection, run: they can be awaited and broken off together.
+/// Where connections and requests run: they can be awaited and broken off together.
 #[derive(Clone)]
 struct Tasks {
     tracker: TaskTracker,
@@ -263,6 +268,22 @@ where
     fn execute(&self, future: F) {
         let stop = CancellationToken::clone(&self.stop);
         self.tracker.spawn(async move { stop.run_until_cancelled_owned(future).await });
+    }
+}
+
+/// Where the requests of an HTTP/2 connection run. Each ends, too, where its client does not take the answer.
+#[derive(Clone)]
+struct Http2Tasks {
+    tasks: Tasks,
+    idle_timeout: Duration,
+}
+
+impl<F> Executor<F> for Http2Tasks
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, request: F) {
+        self.tasks.execute(stall::until_stalled(self.idle_timeout, request));
     }
 }
 

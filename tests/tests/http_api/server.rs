@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use hyper::body::Frame;
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use reqwest::{Body, Method, StatusCode};
 use storage_core::memory::MemoryBackend;
@@ -104,10 +105,20 @@ fn limited() -> Setup {
 
 type Http2Body = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
-async fn http2(host: &HttpHost) -> hyper::client::conn::http2::SendRequest<Http2Body> {
+async fn http2(host: &HttpHost) -> SendRequest<Http2Body> {
+    http2_with(host, Builder::new(TokioExecutor::new())).await
+}
+
+/// A client that takes at most so many bytes of an answer before it has looked at them.
+async fn http2_with_window(host: &HttpHost, bytes: u32) -> SendRequest<Http2Body> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(bytes);
+    http2_with(host, builder).await
+}
+
+async fn http2_with(host: &HttpHost, builder: Builder<TokioExecutor>) -> SendRequest<Http2Body> {
     let stream = TokioIo::new(TcpStream::connect(host.address).await.expect("connected"));
-    let (client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+    let (client, connection) = builder.handshake(stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     client
 }
@@ -151,6 +162,56 @@ async fn http2_is_spoken_and_a_stream_that_is_reset_saves_nothing() {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), settled).await.expect("nothing was left behind");
+}
+
+/// A host that is soon out of patience, and a file of some chunks on it.
+async fn impatient_with_file(idle_timeout: Duration) -> (HttpHost, String, usize) {
+    let http = HttpConfig { idle_timeout, ..Setup::default().http };
+    let host = HttpHost::with(Setup { http, ..Setup::default() }).await;
+    let size_bytes = 1_500_000;
+    let file = host.save("anna", "a", vec![1; size_bytes]).await;
+    let path = format!("/v1/files/{}/content", file["id"].as_str().expect("an id"));
+    (host, path, size_bytes)
+}
+
+fn read(host: &HttpHost, method: Method, path: &str) -> http::Request<Http2Body> {
+    http::Request::builder()
+        .method(method)
+        .uri(format!("http://{}{path}", host.address))
+        .header(AUTHORIZATION, format!("Bearer {}", host.key()))
+        .header("x-user-id", "anna")
+        .body(Empty::new().map_err(|never| match never {}).boxed())
+        .expect("a request")
+}
+
+#[tokio::test]
+async fn an_http2_answer_that_its_client_does_not_take_is_cut_and_the_connection_goes_on() {
+    let (host, path, _) = impatient_with_file(Duration::from_millis(400)).await;
+    let mut client = http2_with_window(&host, 0).await;
+    for path in [path.as_str(), "/v1/files"] {
+        let response = client.send_request(read(&host, Method::GET, path)).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        let cut = tokio::time::timeout(Duration::from_secs(10), response.into_body().collect());
+        assert!(cut.await.expect("the answer is cut").is_err(), "{path}");
+    }
+    let response = client.send_request(read(&host, Method::HEAD, &path)).await.expect("an answer");
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_http2_client_that_takes_its_answer_slowly_gets_it_whole() {
+    let idle_timeout = Duration::from_millis(500);
+    let (host, path, size_bytes) = impatient_with_file(idle_timeout).await;
+    let mut client = http2_with_window(&host, 64 * 1024).await;
+    let response = client.send_request(read(&host, Method::GET, &path)).await.expect("an answer");
+    let (mut body, mut received) = (response.into_body(), 0);
+    let started = std::time::Instant::now();
+    while let Some(frame) = body.frame().await {
+        received += frame.expect("not cut").into_data().expect("content").len();
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(received, size_bytes);
+    assert!(started.elapsed() > idle_timeout * 4, "each chunk took longer than the idle timeout");
 }
 
 #[tokio::test]
