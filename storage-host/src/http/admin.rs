@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::auth::Administrator;
 use super::error::{Problem, ProblemBody};
-use super::extract::{Json as Body, Path};
+use super::extract::{Json as Body, NoQuery, Path};
 use super::openapi::Problems;
 use super::state::HttpState;
 use crate::manager::{BackendStatus, Reloaded};
@@ -118,7 +118,7 @@ fn backends(state: &HttpState) -> Json<BackendsBody> {
     get, path = "/v1/admin/backends", tag = "admin", security(("service_key" = [])),
     responses((status = 200, description = "The backends", body = BackendsBody), Problems),
 )]
-async fn list(State(state): State<HttpState>) -> Json<BackendsBody> {
+async fn list(State(state): State<HttpState>, _: NoQuery) -> Json<BackendsBody> {
     backends(&state)
 }
 
@@ -138,6 +138,7 @@ async fn list(State(state): State<HttpState>) -> Json<BackendsBody> {
 async fn open(
     State(state): State<HttpState>,
     Extension(Administrator(by)): Extension<Administrator>,
+    _: NoQuery,
     Body(backend): Body<NewBackendBody>,
 ) -> Result<(StatusCode, Json<BackendsBody>), Problem> {
     if backend.backend_type.is_empty() {
@@ -175,6 +176,7 @@ async fn close(
     State(state): State<HttpState>,
     Extension(Administrator(by)): Extension<Administrator>,
     Path(name): Path<String>,
+    _: NoQuery,
 ) -> Result<Json<BackendsBody>, Problem> {
     tracing::info!(by, backend = name, "a backend is to be closed");
     state.service().manager().close_backend(&name).await.map_err(Problem::of_refused_change)?;
@@ -197,6 +199,7 @@ async fn close(
 async fn switch(
     State(state): State<HttpState>,
     Extension(Administrator(by)): Extension<Administrator>,
+    _: NoQuery,
     Body(primary): Body<NewPrimaryBody>,
 ) -> Result<Json<BackendsBody>, Problem> {
     tracing::info!(by, backend = primary.backend, "new files are to go to another backend");
@@ -218,6 +221,7 @@ async fn switch(
 async fn reload(
     State(state): State<HttpState>,
     Extension(Administrator(by)): Extension<Administrator>,
+    _: NoQuery,
 ) -> Result<Json<ReloadedBody>, Problem> {
     tracing::info!(by, "the configuration is to be read again");
     let reloaded = state.service().manager().reload().await.map_err(Problem::of_refused_change)?;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::auth::Caller;
 use super::body::BodyFault;
 use super::error::{Code, Problem, ProblemBody};
-use super::extract;
+use super::extract::{self, NoQuery};
 use super::form::{FileContent, Form, FormFile};
 use super::middleware::{self, RequestName};
 use super::model::FileBody;
@@ -80,6 +80,7 @@ async fn save(
     State(state): State<HttpState>,
     caller: Caller,
     name: RequestName,
+    _: NoQuery,
     request: Request,
 ) -> Result<Json<BatchBody>, Problem> {
     let (parts, body) = request.into_parts();
@@ -271,6 +272,7 @@ async fn remove(
     State(state): State<HttpState>,
     caller: Caller,
     name: RequestName,
+    _: NoQuery,
     extract::Json(request): extract::Json<BatchDeleteRequest>,
 ) -> Result<Json<BatchDeleteBody>, Problem> {
     if request.ids.is_empty() || request.ids.len() > MAX_FILES {

@@ -5,6 +5,7 @@ use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::StatusCode;
 use http::request::Parts;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::body::read_problem;
@@ -58,6 +59,22 @@ where
     }
 }
 
+/// A query without parameters: a route that takes none must not pass over one that a client believes in.
+pub(super) struct NoQuery;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+
+        let UrlQuery(Nothing {}) = UrlQuery::from_request_parts(parts, state).await?;
+        Ok(Self)
+    }
+}
+
 /// A body of JSON. One that is empty is the default, so that a body without content need not be sent.
 pub(super) struct Json<T>(pub(super) T);
 
@@ -102,7 +119,6 @@ fn named(place: &str, text: &str) -> Problem {
 mod tests {
     use super::*;
     use axum::body::Body;
-    use serde::Deserialize;
     use storage_core::Result;
 
     #[derive(Debug, Default, Deserialize)]

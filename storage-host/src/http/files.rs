@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::error::{Code, Problem, ProblemBody};
-use super::extract::{self, Path, UrlQuery};
+use super::extract::{self, NoQuery, Path, UrlQuery};
 use super::headers::condition::Conditions;
 use super::model::{FileBody, FileListBody, LinkBody};
 use super::openapi::Problems;
@@ -156,6 +156,7 @@ async fn describe(
 async fn remove(
     caller: Caller,
     Path(path): Path<FilePath>,
+    _: NoQuery,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let conditions = Conditions::from_headers(&headers)?;
@@ -199,6 +200,7 @@ struct CopyRequest {
 async fn copy(
     caller: Caller,
     Path(path): Path<FilePath>,
+    _: NoQuery,
     extract::Json(request): extract::Json<CopyRequest>,
 ) -> Result<Response, Problem> {
     let CopyRequest { version, filename, metadata } = request;
@@ -235,6 +237,7 @@ struct LinkRequest {
 async fn link(
     caller: Caller,
     Path(path): Path<FilePath>,
+    _: NoQuery,
     extract::Json(request): extract::Json<LinkRequest>,
 ) -> Result<Response, Problem> {
     let LinkRequest { expires_in_seconds, version, inline } = request;

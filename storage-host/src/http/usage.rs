@@ -6,6 +6,7 @@ use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::error::Problem;
+use super::extract::NoQuery;
 use super::model::UsageBody;
 use super::openapi::Problems;
 use super::state::HttpState;
@@ -19,6 +20,6 @@ pub(super) fn router() -> OpenApiRouter<HttpState> {
     get, path = "/v1/usage", tag = "usage",
     responses((status = 200, description = "The usage", body = UsageBody), Problems),
 )]
-async fn usage(caller: Caller) -> Result<Json<UsageBody>, Problem> {
+async fn usage(caller: Caller, _: NoQuery) -> Result<Json<UsageBody>, Problem> {
     Ok(Json(caller.service.usage(&caller.user).await?.into()))
 }

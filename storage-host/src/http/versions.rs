@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::error::{Code, Problem, ProblemBody};
-use super::extract::Path;
+use super::extract::{NoQuery, Path};
 use super::files::FilePath;
 use super::headers::condition::Conditions;
 use super::model::{FileBody, VersionListBody};
@@ -39,7 +39,11 @@ struct VersionPath {
         Problems,
     ),
 )]
-async fn list(caller: Caller, Path(path): Path<FilePath>) -> Result<Json<VersionListBody>, Problem> {
+async fn list(
+    caller: Caller,
+    Path(path): Path<FilePath>,
+    _: NoQuery,
+) -> Result<Json<VersionListBody>, Problem> {
     let versions = caller.service.versions(path.id, &caller.user).await?;
     Ok(Json(VersionListBody { versions: versions.into_iter().map(FileBody::from).collect() }))
 }
@@ -54,7 +58,7 @@ async fn list(caller: Caller, Path(path): Path<FilePath>) -> Result<Json<Version
         Problems,
     ),
 )]
-async fn restore(caller: Caller, Path(path): Path<VersionPath>) -> Result<Response, Problem> {
+async fn restore(caller: Caller, Path(path): Path<VersionPath>, _: NoQuery) -> Result<Response, Problem> {
     let restored = caller.service.restore_version(path.id, &caller.user, path.version).await;
     Ok(described(StatusCode::OK, restored.map_err(Problem::of_stored_content)?, None))
 }
@@ -77,6 +81,7 @@ async fn restore(caller: Caller, Path(path): Path<VersionPath>) -> Result<Respon
 async fn remove(
     caller: Caller,
     Path(path): Path<VersionPath>,
+    _: NoQuery,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let conditions = Conditions::from_headers(&headers)?;

@@ -178,3 +178,28 @@ async fn paths_and_methods_that_there_are_not_are_problems_too() {
     problem(response, 405, "method_not_allowed").await;
     assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
 }
+
+#[tokio::test]
+async fn parameters_that_a_route_does_not_know_are_refused_and_do_nothing() {
+    let host = HttpHost::start().await;
+    let file = host.save("anna", "a", "x").await;
+    let path = format!("/v1/files/{}", file["id"].as_str().expect("an id"));
+    let version = format!("{path}/versions/{}", file["version"].as_str().expect("a version"));
+    for (method, path) in [
+        (Method::DELETE, path.clone()),
+        (Method::GET, path.clone()),
+        (Method::POST, format!("{path}/copy")),
+        (Method::POST, format!("{path}/download-link")),
+        (Method::GET, format!("{path}/versions")),
+        (Method::POST, format!("{version}/restore")),
+        (Method::DELETE, version),
+        (Method::GET, "/v1/usage".to_owned()),
+        (Method::POST, "/v1/files/batch".to_owned()),
+        (Method::POST, "/v1/files/batch-delete".to_owned()),
+    ] {
+        let request = host.call("anna", method.clone(), &format!("{path}?versions=1"));
+        let body = problem(request.send().await.expect("an answer"), 400, "invalid_request").await;
+        assert!(body["detail"].as_str().expect("a detail").contains("versions"), "{method} {path}: {body}");
+    }
+    assert_eq!(host.objects().await, 1);
+}
