@@ -52,11 +52,23 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        refuse_other_text(parts.uri.query().unwrap_or_default())?;
         let extracted = axum::extract::Query::from_request_parts(parts, state).await;
         extracted
             .map(|axum::extract::Query(value)| Self(value))
             .map_err(|rejection| named("query", &rejection.body_text()))
     }
+}
+
+/// Text that is not UTF-8 would be taken with other characters in its place, and a file saved under another name.
+fn refuse_other_text(query: &str) -> Result<(), Problem> {
+    for pair in query.split('&') {
+        if percent_encoding::percent_decode_str(pair).decode_utf8().is_err() {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            return Err(Problem::invalid(name, "is not UTF-8 when it is decoded"));
+        }
+    }
+    Ok(())
 }
 
 /// A query without parameters: a route that takes none must not pass over one that a client believes in.
@@ -155,7 +167,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_faulty_query_names_the_parameter() {
-        for (query, told) in [("limit=x", "limit: invalid digit"), ("limits=3", "unknown field `limits`")] {
+        for (query, told) in [
+            ("limit=x", "limit: invalid digit"),
+            ("limits=3", "unknown field `limits`"),
+            ("a=%C3%A9&limit=%E9", "limit: is not UTF-8"),
+            ("%E9=3", "%E9: is not UTF-8"),
+        ] {
             let request = Request::builder().uri(format!("/?{query}")).body(()).expect("a request");
             let mut parts = request.into_parts().0;
             let problem =

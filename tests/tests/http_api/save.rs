@@ -85,6 +85,7 @@ async fn malformed_requests_name_what_is_wrong() {
     for (query, header, code, field) in [
         ("", ("x", "y"), "invalid_request", "filename"),
         ("?filename=a&mode=x", ("x", "y"), "invalid_request", ""),
+        ("?filename=%E9t%E9.txt", ("x", "y"), "invalid_request", "filename"),
         ("?filename=a&tier=lukewarm", ("x", "y"), "invalid_request", "tier"),
         ("?filename=a", ("Content-Digest", "sha-512=:AA==:"), "invalid_request", "content-digest"),
         ("?filename=a", ("X-Storage-Metadata", "a"), "invalid_request", "x-storage-metadata"),
