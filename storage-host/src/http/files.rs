@@ -176,7 +176,7 @@ async fn remove(
 /// How to copy a file.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-struct CopyRequest {
+pub(super) struct CopyRequest {
     /// The version to copy; the current one where absent.
     #[schema(value_type = Option<uuid::Uuid>)]
     version: Option<FileVersionId>,
@@ -190,7 +190,7 @@ struct CopyRequest {
 #[utoipa::path(
     post, path = "/v1/files/{id}/copy", tag = "files",
     params(("id" = uuid::Uuid, Path, description = "the file")),
-    request_body(content = CopyRequest, description = "May be empty"),
+    request_body(content = ref("#/components/schemas/CopyRequest"), content_type = "application/json", description = "May be empty"),
     responses(
         (status = 201, description = "The copy", body = FileBody, headers(("Location" = String, description = "the path of the copy"))),
         (status = 404, description = "The user has no such file", body = ProblemBody, content_type = "application/problem+json"),
@@ -212,7 +212,7 @@ async fn copy(
 /// What a download link is to be.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-struct LinkRequest {
+pub(super) struct LinkRequest {
     /// How long it works, in seconds; the configured time where absent.
     #[schema(example = 3600)]
     expires_in_seconds: Option<u64>,
@@ -227,7 +227,7 @@ struct LinkRequest {
 #[utoipa::path(
     post, path = "/v1/files/{id}/download-link", tag = "files",
     params(("id" = uuid::Uuid, Path, description = "the file")),
-    request_body(content = LinkRequest, description = "May be empty"),
+    request_body(content = ref("#/components/schemas/LinkRequest"), content_type = "application/json", description = "May be empty"),
     responses(
         (status = 200, description = "The link. Treat it as a secret", body = LinkBody),
         (status = 404, description = "The user has no such file", body = ProblemBody, content_type = "application/problem+json"),

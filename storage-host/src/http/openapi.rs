@@ -13,6 +13,7 @@ use utoipa::{IntoResponses, Modify, OpenApi as _};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::error::{FieldError, ProblemBody};
+use super::files::{CopyRequest, LinkRequest};
 use super::state::HttpState;
 
 /// Where the document is.
@@ -26,7 +27,8 @@ const PATH: &str = "/openapi.json";
         description = "Save, retrieve and delete files over any storage provider. \
             Errors are `application/problem+json` (RFC 9457) with a stable `code`."
     ),
-    components(schemas(ProblemBody, FieldError)),
+    // The requests are named here since their bodies may be left out: what a handler names itself is required.
+    components(schemas(ProblemBody, FieldError, CopyRequest, LinkRequest)),
     modifiers(&Schemes),
     security(("service_key" = [], "user_id" = []), ("user_token" = [])),
     tags(

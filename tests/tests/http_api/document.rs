@@ -78,6 +78,21 @@ async fn every_operation_is_described_with_its_answers_and_errors() {
 }
 
 #[tokio::test]
+async fn only_bodies_that_may_not_be_empty_are_required() {
+    let host = HttpHost::start().await;
+    let operations = operations(&document(&host).await);
+    let mut optional = Vec::new();
+    for (_, path, operation) in &operations {
+        let body = &operation["requestBody"];
+        if body.is_object() && body["required"] != true {
+            assert!(body["content"]["application/json"]["schema"]["$ref"].is_string(), "{path}");
+            optional.push(path.as_str());
+        }
+    }
+    assert_eq!(optional, ["/v1/files/{id}/copy", "/v1/files/{id}/download-link"]);
+}
+
+#[tokio::test]
 async fn the_page_for_users_names_every_route() {
     let host = HttpHost::start().await;
     let page = include_str!("../../../docs/http-api.md");
