@@ -8,6 +8,7 @@ use storage_core::{
 
 use crate::blocking;
 use crate::options;
+use crate::read;
 use crate::store::Store;
 use crate::token::{self, Place};
 use crate::walk::{Bound, Walk};
@@ -41,7 +42,9 @@ pub(crate) async fn list_files(store: Arc<Store>, options: ListOptions) -> Resul
         let mut walk = Walk::new(&store, &options.prefix, bound);
         while let Some((key, document)) = walk.next()? {
             cancel.check()?;
-            let Some(version) = document.into_current() else {
+            // A description without its content is no object, and one of a content that was changed behind the
+            // store's back does not tell its length: whoever compares a listing with records must see both.
+            let Some(version) = read::as_found(&store, &key, document)? else {
                 continue;
             };
             if let Some(place) = last.take_if(|_| page.objects.len() + page.common_prefixes.len() == limit) {

@@ -72,24 +72,74 @@ pub(crate) async fn get_metadata(
     options::check_extra(&wanted.extra)?;
     options::check_version(&store, wanted.version.as_ref())?;
     blocking::run(store.gate(), move |_| {
-        let document = store.load(&key, &store.names.place(&key))?;
-        let version = find(document, wanted.version.as_ref())?;
+        let place = store.names.place(&key);
+        let (version, found_bytes) = look(&store, &key, wanted.version.as_ref())?;
+        let found_bytes = found_bytes.ok_or_else(|| missing_content(&place, &version))?;
+        check_size(found_bytes, &version, &place)?;
         Ok(version.into_meta(key, store.is_versioned()))
     })
     .await
 }
 
-/// Whether an object is there.
+/// Whether an object is there, its content included.
 ///
 /// # Errors
 ///
 /// As [`storage_core::Backend::exists`].
 pub(crate) async fn exists(store: Arc<Store>, key: ObjectKey) -> Result<bool> {
-    blocking::run(store.gate(), move |_| {
-        let document = store.load(&key, &store.names.place(&key))?;
-        Ok(document.is_some_and(|document| document.current().is_some()))
+    blocking::run(store.gate(), move |_| match look(&store, &key, None) {
+        Ok((_, found_bytes)) => Ok(found_bytes.is_some()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     })
     .await
+}
+
+/// The current version of an object as its content is on the disk, of any length, for whoever has just read the
+/// document. None where there is no object, or none but a description.
+///
+/// # Errors
+///
+/// Those of the file system; `Corrupted` for a damaged document.
+pub(crate) fn as_found(store: &Store, key: &ObjectKey, document: Document) -> Result<Option<Version>> {
+    let Some(version) = document.into_current() else {
+        return Ok(None);
+    };
+    let found_bytes = content_bytes(store, &store.names.place(key), &version)?;
+    let (version, found_bytes) = match found_bytes {
+        Some(_) => (version, found_bytes),
+        // Replaced since, or lost.
+        None => match look(store, key, None) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            looked => looked?,
+        },
+    };
+    Ok(found_bytes.map(|size_bytes| Version { size_bytes, ..version }))
+}
+
+/// A version, and the length of its content on the disk: none where that is missing.
+///
+/// # Errors
+///
+/// `NotFound`; those of the file system.
+fn look(store: &Store, key: &ObjectKey, wanted: Option<&VersionId>) -> Result<(Version, Option<u64>)> {
+    let place = store.names.place(key);
+    let mut missing = None;
+    for _ in 0..ATTEMPTS {
+        let version = find(store.load(key, &place)?, wanted)?;
+        let found_bytes = content_bytes(store, &place, &version)?;
+        // As in `open`: what is missing may have been replaced, but not twice by the same.
+        if found_bytes.is_some() || missing.as_ref() == Some(&version.version) {
+            return Ok((version, found_bytes));
+        }
+        missing = Some(version.version);
+    }
+    Err(replaced_again_and_again())
+}
+
+fn content_bytes(store: &Store, place: &Place, version: &Version) -> Result<Option<u64>> {
+    let path = place.path(&place.content(&version.version));
+    store.objects.file_bytes(&path).map_err(fault("look at the content"))
 }
 
 /// Opens the content of a version that passes the check. An open file stays readable whatever is written
@@ -112,7 +162,8 @@ pub(crate) fn open(
         check(&version)?;
         match store.objects.open_file(&place.path(&place.content(&version.version))) {
             Ok(file) => {
-                check_size(&file, &version, &place)?;
+                let size_bytes = rustix::fs::fstat(&file).map_err(fault("look at the content"))?.st_size;
+                check_size(u64::try_from(size_bytes).unwrap_or(0), &version, &place)?;
                 return Ok((version, file));
             }
             // It was replaced and removed after the document was read, so that a newer document tells of
@@ -120,12 +171,16 @@ pub(crate) fn open(
             Err(Errno::NOENT) if missing.as_ref() != Some(&version.version) => {
                 missing = Some(version.version);
             }
-            Err(Errno::NOENT) => return Err(lost(&place, &version, "the content of an object is missing")),
+            Err(Errno::NOENT) => return Err(missing_content(&place, &version)),
             Err(errno) => return Err(fault("open the content")(errno)),
         }
     }
-    Err(Error::new(ErrorKind::Conflict, "the object was replaced again and again while it was opened")
-        .with_retry(storage_core::Retry::May))
+    Err(replaced_again_and_again())
+}
+
+fn replaced_again_and_again() -> Error {
+    Error::new(ErrorKind::Conflict, "the object was replaced again and again while it was opened")
+        .with_retry(storage_core::Retry::May)
 }
 
 /// The version that a read gives.
@@ -143,14 +198,17 @@ pub(crate) fn find(document: Option<Document>, wanted: Option<&VersionId>) -> Re
     }
 }
 
-fn check_size(file: &File, version: &Version, place: &Place) -> Result<()> {
-    let size_bytes = rustix::fs::fstat(file).map_err(fault("look at the content"))?.st_size;
-    if u64::try_from(size_bytes) == Ok(version.size_bytes) {
+fn check_size(found_bytes: u64, version: &Version, place: &Place) -> Result<()> {
+    if found_bytes == version.size_bytes {
         return Ok(());
     }
     Err(lost(place, version, "the content of an object has not the size that its document tells")
         .with_context("expected_bytes", version.size_bytes)
-        .with_context("found_bytes", size_bytes))
+        .with_context("found_bytes", found_bytes))
+}
+
+fn missing_content(place: &Place, version: &Version) -> Error {
+    lost(place, version, "the content of an object is missing")
 }
 
 fn lost(place: &Place, version: &Version, message: &str) -> Error {

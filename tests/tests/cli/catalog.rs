@@ -1,6 +1,7 @@
 //! The catalog: checked, repaired, rebuilt, and asked what happened.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::sandbox::Sandbox;
 
@@ -24,6 +25,49 @@ fn a_lost_object_is_found_and_no_repair_pretends_otherwise() {
         assert!(run.text().contains("lost") && run.text().contains(&id), "{}", run.text());
     }
     sandbox.storage(&["get", &id, "--user", "ada"]).ended(8);
+}
+
+/// The content of a file in the store, which lies beside its description.
+fn content_of(sandbox: &Sandbox, id: &str) -> PathBuf {
+    let mut folders = vec![sandbox.path("storage/objects")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().contains(id) && path.extension().is_none_or(|end| end != "json")
+            {
+                return path;
+            }
+        }
+    }
+    panic!("the store has no content of {id}");
+}
+
+#[test]
+fn a_content_that_is_gone_or_shortened_is_found_though_its_description_is_there() {
+    let sandbox = Sandbox::new();
+    let lost = sandbox.put("ada", "a.txt", b"what is removed");
+    let cut = sandbox.put("ada", "b.txt", b"what is shortened");
+    sandbox.put("ada", "c.txt", b"what stays");
+    fs::remove_file(content_of(&sandbox, &lost)).expect("removed");
+    fs::write(content_of(&sandbox, &cut), b"what is").expect("shortened");
+
+    let run = sandbox.storage(&["catalog", "fsck"]).ended(8);
+    let told = |what: &str, id: &str| run.text().lines().any(|line| line.contains(what) && line.contains(id));
+    assert!(told("  lost: ", &lost), "{}", run.text());
+    assert!(told("  of another length than was saved: ", &cut), "{}", run.text());
+    let found = sandbox.storage(&["catalog", "fsck", "--json"]).ended(8).json();
+    let found = &found["backends"]["local"];
+    assert_eq!((&found["objects"], &found["versions"]), (&2.into(), &3.into()));
+    assert_eq!(found["missing"][0]["file"], lost);
+    let wrong = &found["wrong_size"][0];
+    assert_eq!((&wrong["saved_bytes"], &wrong["found_bytes"]), (&17.into(), &7.into()));
+    for id in [&lost, &cut] {
+        sandbox.storage(&["get", id, "--user", "ada"]).ended(8);
+        sandbox.storage(&["rm", id, "--user", "ada"]).succeeded();
+    }
+    sandbox.storage(&["catalog", "fsck"]).succeeded();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde_json::json;
-use storage_core::{DeleteOptions, ListOptions};
+use storage_core::{DeleteOptions, ListOptions, MetadataOptions};
 use tokio::sync::Notify;
 
 use super::*;
@@ -119,6 +119,40 @@ async fn damage_is_told_and_never_given_out() {
     std::fs::write(objects.join("a~.json"), "{").expect("damaged");
     let error = read(&backend, "a", None).await.expect_err("damaged");
     assert!(error.kind() == ErrorKind::Corrupted && error.to_string().contains("a~.json"), "{error}");
+}
+
+#[tokio::test]
+async fn a_listing_tells_the_length_that_a_content_has_and_leaves_out_what_has_none() {
+    let home = Home::new();
+    let backend = home.open().await;
+    let saved = save(&backend, "a", "bytes").await;
+    save(&backend, "b", "whole").await;
+    let objects = home.root().join("objects");
+    let content = objects.join(format!("a~{}", saved.version.expect("a version")));
+    let listed = async || {
+        let page = backend.list_files(ListOptions::default()).await.expect("listed");
+        page.objects.into_iter().map(|meta| (meta.key.to_string(), meta.size_bytes)).collect::<Vec<_>>()
+    };
+    let described = async || backend.get_metadata(&key("a"), MetadataOptions::default()).await;
+    let whole = ("b".to_owned(), 5);
+
+    std::fs::write(&content, "byt").expect("shortened");
+    assert_eq!(listed().await, [("a".to_owned(), 3), whole.clone()]);
+    assert_eq!(kind(described().await), ErrorKind::Corrupted, "its description is that of another content");
+    assert!(backend.exists(&key("a")).await.expect("an answer"));
+
+    std::fs::remove_file(&content).expect("removed");
+    assert_eq!(listed().await, std::slice::from_ref(&whole));
+    assert_eq!(kind(described().await), ErrorKind::Corrupted);
+    assert!(!backend.exists(&key("a")).await.expect("an answer"));
+
+    symlink(home.0.path(), &content).expect("a link");
+    assert_eq!(listed().await, std::slice::from_ref(&whole), "what is no file is no content");
+
+    let deleted = backend.delete(&key("a"), DeleteOptions::default()).await.expect("deleted");
+    assert!(deleted.existed, "what is left of it can be deleted");
+    save(&backend, "a", "anew").await;
+    assert_eq!(listed().await, [("a".to_owned(), 4), whole]);
 }
 
 #[tokio::test]
