@@ -16,7 +16,7 @@ use super::auth::Identity;
 use super::error::{Problem, ProblemBody};
 use super::openapi::Problems;
 use super::state::HttpState;
-use crate::service::StorageHealth;
+use crate::service::{BackendHealth, StorageHealth};
 
 pub(super) fn router() -> OpenApiRouter<HttpState> {
     OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).routes(routes!(storage))
@@ -71,6 +71,8 @@ async fn live() -> Json<HealthBody> {
 }
 
 /// Tells whether requests should be sent here: not while shutting down, nor while the primary backend is down.
+///
+/// What `/health/storage` only warns of, a disk that is nearly full for instance, changes nothing here.
 #[utoipa::path(
     get, path = "/health/ready", tag = "health", security(()),
     responses(
@@ -84,11 +86,11 @@ async fn ready(State(state): State<HttpState>) -> Result<Json<HealthBody>, Probl
         return Err(Problem::from(error).detail("the service is shutting down"));
     }
     let health = state.health().await?;
-    if is_primary_up(&health) {
+    if primary(&health).is_some_and(|backend| backend.serving) {
         return Ok(Json(HealthBody { status: "ready" }));
     }
-    let error = Error::new(ErrorKind::Unavailable, "the primary backend is not healthy");
-    Err(Problem::from(error).detail("the primary backend is not healthy"))
+    let error = Error::new(ErrorKind::Unavailable, "the primary backend does not serve");
+    Err(Problem::from(error).detail("the primary backend does not serve"))
 }
 
 /// Describes every backend, and what they hold together.
@@ -110,15 +112,15 @@ async fn storage(State(state): State<HttpState>, headers: HeaderMap) -> Result<R
             state.authenticator().identify(&headers).await?,
             Identity::Service(_) | Identity::Administrator(_)
         );
-    let status = match is_primary_up(&health) {
+    let status = match primary(&health).is_some_and(|backend| backend.healthy) {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
     Ok((status, Json(report(&health, tells_problems))).into_response())
 }
 
-fn is_primary_up(health: &StorageHealth) -> bool {
-    health.backends.get(&health.primary_backend).is_some_and(|backend| backend.healthy)
+fn primary(health: &StorageHealth) -> Option<&BackendHealth> {
+    health.backends.get(&health.primary_backend)
 }
 
 fn report(health: &StorageHealth, tells_problems: bool) -> StorageHealthBody {
@@ -139,12 +141,12 @@ fn report(health: &StorageHealth, tells_problems: bool) -> StorageHealthBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::BackendHealth;
     use std::time::Duration;
 
     fn health(healthy: bool) -> StorageHealth {
         let problems = if healthy { Vec::new() } else { vec!["/srv/storage is full".to_owned()] };
-        let backend = BackendHealth { healthy, latency: Duration::from_micros(2_700), problems };
+        let backend =
+            BackendHealth { healthy, serving: healthy, latency: Duration::from_micros(2_700), problems };
         StorageHealth {
             backends: BTreeMap::from([("local".to_owned(), backend)]),
             primary_backend: "local".to_owned(),
@@ -167,6 +169,5 @@ mod tests {
         let told = |tells| serde_json::to_string(&report(&health(false), tells)).expect("JSON");
         assert!(told(true).contains("is full"));
         assert!(!told(false).contains("is full"));
-        assert!(!is_primary_up(&health(false)));
     }
 }

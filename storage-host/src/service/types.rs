@@ -197,6 +197,9 @@ pub struct StorageHealth {
 pub struct BackendHealth {
     /// Whether it answers and nothing is wrong with it.
     pub healthy: bool,
+    /// Whether it serves, be it with a warning such as a disk that is nearly full, or only what it holds already, as a
+    /// full disk does.
+    pub serving: bool,
     /// How long the probe took.
     pub latency: Duration,
     /// What is wrong with it.

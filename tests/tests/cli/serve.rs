@@ -99,6 +99,15 @@ fn the_service_answers_and_ends_at_a_signal() {
 }
 
 #[test]
+fn a_disk_that_is_nearly_full_is_warned_of_and_the_service_is_ready_all_the_same() {
+    let sandbox = Sandbox::new();
+    let service = Service::start(&sandbox, &[("LOCAL_MIN_FREE", "1000PiB")]);
+    assert!(service.get("/health/ready", "").starts_with("HTTP/1.1 200"));
+    let report = service.get("/health/storage", "");
+    assert!(report.starts_with("HTTP/1.1 503") && report.contains("\"healthy\":false"), "{report}");
+}
+
+#[test]
 fn a_request_under_way_is_finished_before_the_end() {
     let sandbox = Sandbox::new();
     let key = sandbox.storage(&["keys", "create", "test"]).succeeded().line();
