@@ -8,6 +8,7 @@ mod ids;
 mod record;
 mod sqlite;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -283,6 +284,14 @@ pub trait Catalog: Send + Sync + 'static {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<PlacedVersion>>;
+
+    /// How many versions lie on each backend that is none of these. Reads what lies there, and nothing of what lies on
+    /// the others.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    async fn versions_elsewhere(&self, backends: Vec<String>) -> Result<BTreeMap<String, u64>>;
 
     /// The key of the last object that a scrub of a backend, broken off before its end, has compared.
     ///

@@ -1,5 +1,6 @@
 //! `storage catalog fsck | rebuild | audit`.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ fn fsck_text(report: &FsckReport) -> String {
     for (name, findings) in &report.backends {
         lines.extend(findings_lines(name, findings));
     }
+    lines.extend(unknown_lines(&report.unknown_backends));
     if report.removed_objects > 0 {
         lines.push(format!("removed {} of nobody's", count(report.removed_objects, "object", "objects")));
     }
@@ -108,6 +110,14 @@ fn findings_lines(name: &str, findings: &BackendFindings) -> Vec<String> {
         findings.wrong_size.iter().map(|wrong| wrong.key.as_str()).collect(),
     );
     lines
+}
+
+/// What is said of backends that are not configured and on which versions lie.
+pub(super) fn unknown_lines(unknown: &BTreeMap<String, u64>) -> impl Iterator<Item = String> {
+    unknown.iter().map(|(name, versions)| {
+        let versions = count(*versions, "version", "versions");
+        format!("{name}: {versions} on a backend that the configuration does not name")
+    })
 }
 
 fn rebuild_text(report: &RebuildReport) -> String {

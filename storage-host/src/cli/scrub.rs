@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::arguments::rate;
+use super::catalog::unknown_lines;
 use super::context::Context;
 use super::exit;
 use super::table::{count, size, table};
@@ -57,6 +58,7 @@ fn text(report: &ScrubReport) -> String {
             ]
         }));
     }
+    lines.extend(unknown_lines(&report.unknown_backends));
     if !damaged.is_empty() {
         lines.push(table(["DAMAGE", "WHOSE", "FILE", "VERSION", "BACKEND", "KEY"], damaged));
     }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use storage_core::Result;
 use tokio::signal::unix::Signal;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -47,6 +48,7 @@ async fn serve(
     let reloading = AbortOnDropHandle::new(tokio::spawn(reload_on(reload, service.clone())));
     let server = Server::bind(options, service.clone()).await?;
     let address = server.local_addr();
+    warn_of_unknown_backends(service).await?;
     context.output.remark(&format!(
         "open http://{address}/docs to read and try the interface; Ctrl-C stops the service"
     ));
@@ -61,6 +63,19 @@ async fn serve(
     janitor.abort();
     drop((watch, reloading));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which files cannot be read since the configuration does not name their backend: one has another name there, or
+/// was taken out too early.
+async fn warn_of_unknown_backends(service: &SimpleStorageService) -> Result<()> {
+    for (backend, versions) in service.unknown_backends().await? {
+        tracing::warn!(
+            backend,
+            versions,
+            "versions lie on a backend that the configuration does not name; they cannot be read until it does"
+        );
+    }
+    Ok(())
 }
 
 /// Reads the configuration again whenever the signal comes. One that is at fault is told, and changes nothing.

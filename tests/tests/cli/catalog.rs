@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::sandbox::Sandbox;
+use crate::serve::Service;
 
 #[test]
 fn a_sound_catalog_is_in_order() {
@@ -68,6 +69,35 @@ fn a_content_that_is_gone_or_shortened_is_found_though_its_description_is_there(
         sandbox.storage(&["rm", id, "--user", "ada"]).succeeded();
     }
     sandbox.storage(&["catalog", "fsck"]).succeeded();
+}
+
+#[test]
+fn versions_on_a_backend_that_the_configuration_no_longer_names_are_told() {
+    let sandbox = Sandbox::new();
+    sandbox.put("ada", "a.txt", b"abc");
+    sandbox.put("ada", "b.txt", b"abc");
+    let under = |name: &str| {
+        sandbox.write(".env", format!("PRIMARY_BACKEND={name}\nLOCAL_STORAGE_PATH=./storage\n"));
+        sandbox.write("storage.toml", format!("[backends.{name}]\ntype = \"local\"\n"));
+    };
+    under("disk");
+    let told = "local: 2 versions on a backend that the configuration does not name\n";
+    for arguments in [&["catalog", "fsck"][..], &["scrub"]] {
+        let run = sandbox.storage(arguments).ended(8);
+        assert!(run.text().contains(told) && run.text().contains("\nnot everything is "), "{}", run.text());
+        let json = sandbox.storage(&[arguments, &["--json"]].concat()).ended(8).json();
+        assert_eq!(json["unknown_backends"], serde_json::json!({ "local": 2 }));
+    }
+    // Who asks for one backend learns of that one.
+    sandbox.storage(&["scrub", "--backend", "disk"]).succeeded();
+    let log = Service::start(&sandbox, &[]).log_to_its_end();
+    let warning = log.lines().find(|line| line.contains("does not name")).unwrap_or_default();
+    assert!(warning.contains("WARN") && warning.contains("local") && warning.contains("versions=2"), "{log}");
+
+    under("local");
+    sandbox.storage(&["catalog", "fsck"]).succeeded();
+    let log = Service::start(&sandbox, &[]).log_to_its_end();
+    assert!(!log.contains("does not name"), "{log}");
 }
 
 #[test]

@@ -51,6 +51,12 @@ impl Service {
         kill_process(Pid::from_child(&self.child), signal).expect("sent");
     }
 
+    /// Ends it, and gives its log.
+    pub(crate) fn log_to_its_end(self) -> String {
+        self.signal(Signal::TERM);
+        self.ended().1
+    }
+
     /// Waits for its end: the exit code, and the log.
     fn ended(mut self) -> (i32, String) {
         let status = self.child.wait().expect("it ends");

@@ -2,6 +2,7 @@
 //!
 //! Compiled twice in tests: see [`super::sync`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -332,6 +333,11 @@ impl Catalog for SqliteCatalog {
         let read =
             move |connection: &_| read::placements_after(connection, &backend, after.as_deref(), limit);
         self.readers.call("placements_after", read).await
+    }
+
+    async fn versions_elsewhere(&self, backends: Vec<String>) -> Result<BTreeMap<String, u64>> {
+        let read = move |connection: &_| read::versions_elsewhere(connection, &backends);
+        self.readers.call("versions_elsewhere", read).await
     }
 
     async fn scrub_cursor(&self, backend: &str) -> Result<Option<String>> {

@@ -1,5 +1,7 @@
 //! Looking up files, versions, and what of them a backend holds.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, Row, params};
 use storage_core::{Error, ErrorKind};
 
@@ -43,6 +45,10 @@ const PLACED: &str = "SELECT p.object_key, f.user_id, p.file_id, p.version_id, v
      JOIN versions v ON v.file_id = p.file_id AND v.version_id = p.version_id \
      JOIN files f ON f.file_id = p.file_id \
      WHERE p.backend = ?1 AND p.object_key > ?2 ORDER BY p.object_key LIMIT ?3";
+
+const NEXT_BACKEND: &str = "SELECT backend FROM placements WHERE backend > ?1 ORDER BY backend LIMIT 1";
+
+const COUNT_PLACED: &str = "SELECT COUNT(*) FROM placements WHERE backend = ?1";
 
 /// The answer for a file that does not exist or that is somebody else's: the two are not told apart.
 pub(super) fn no_such_file(file: FileId) -> Error {
@@ -106,6 +112,25 @@ pub(super) fn placements_after(
             digests: Digests { sha256: row.get(5)?, blake3: row.get(6)? },
         })
     })
+}
+
+/// How many versions lie on each backend that is none of these. The index leads from one name to the next.
+pub(super) fn versions_elsewhere(
+    connection: &Connection,
+    backends: &[String],
+) -> Answer<BTreeMap<String, u64>> {
+    let mut elsewhere = BTreeMap::new();
+    // No name is empty, so every name comes after the empty text.
+    let mut last = String::new();
+    while let Some(name) = first(connection, NEXT_BACKEND, params![last], |row| Ok(row.get::<_, String>(0)?))?
+    {
+        if !backends.contains(&name) {
+            let count = first(connection, COUNT_PLACED, params![name], |row| Ok(row.get(0)?))?;
+            elsewhere.insert(name.clone(), count.unwrap_or_default());
+        }
+        last = name;
+    }
+    Ok(elsewhere)
 }
 
 /// A file with its current version and where that is.

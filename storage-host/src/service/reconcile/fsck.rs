@@ -40,6 +40,9 @@ pub struct FsckReport {
     pub released_bytes: u64,
     /// The comparison with each backend, by name.
     pub backends: BTreeMap<String, BackendFindings>,
+    /// Backends that are not configured, with the number of versions that the catalog places in them: they cannot be
+    /// read, nor compared, until the configuration names the backend again.
+    pub unknown_backends: BTreeMap<String, u64>,
 }
 
 /// How a backend and the catalog differ.
@@ -93,7 +96,10 @@ impl FsckReport {
                 && findings.missing.is_empty()
                 && findings.wrong_size.is_empty()
         };
-        self.catalog_problems.is_empty() && self.wrong_usage.is_empty() && self.backends.values().all(clean)
+        self.catalog_problems.is_empty()
+            && self.wrong_usage.is_empty()
+            && self.unknown_backends.is_empty()
+            && self.backends.values().all(clean)
     }
 }
 
@@ -119,6 +125,7 @@ impl SimpleStorageService {
             removed_objects,
             released_bytes,
             backends: BTreeMap::new(),
+            unknown_backends: self.unknown_backends().await?,
         };
         for name in self.inner.manager.list_backends().into_keys() {
             let named = self.inner.manager.backend(&name)?;
@@ -126,6 +133,17 @@ impl SimpleStorageService {
             report.backends.insert(name, findings);
         }
         Ok(report)
+    }
+
+    /// Backends that are not configured and on which versions lie nevertheless, with their number: a backend was taken
+    /// out of the configuration, or has another name there.
+    ///
+    /// # Errors
+    ///
+    /// Those of the catalog.
+    pub async fn unknown_backends(&self) -> Result<BTreeMap<String, u64>> {
+        let known = self.inner.manager.list_backends().into_keys().collect();
+        self.inner.catalog.versions_elsewhere(known).await
     }
 
     async fn compare(&self, named: &NamedBackend, age: Duration) -> Result<BackendFindings> {

@@ -44,6 +44,9 @@ pub struct ScrubOptions {
 pub struct ScrubReport {
     /// By backend name.
     pub backends: BTreeMap<String, BackendScrub>,
+    /// Backends that are not configured, with the number of versions that the catalog places in them and that could
+    /// not be read. Empty where one backend alone was asked for.
+    pub unknown_backends: BTreeMap<String, u64>,
 }
 
 /// What was read of one backend.
@@ -116,7 +119,8 @@ impl Damage {
 impl ScrubReport {
     /// Whether everything was read and is what was saved.
     pub fn is_clean(&self) -> bool {
-        self.backends.values().all(|backend| backend.damaged.is_empty() && backend.unread.is_empty())
+        let clean = |backend: &BackendScrub| backend.damaged.is_empty() && backend.unread.is_empty();
+        self.unknown_backends.is_empty() && self.backends.values().all(clean)
     }
 }
 
@@ -134,7 +138,10 @@ impl SimpleStorageService {
         let mut pace = Pace::new(options.bytes_per_second);
         let names = match &options.backend {
             Some(name) => vec![name.clone()],
-            None => self.inner.manager.list_backends().into_keys().collect(),
+            None => {
+                report.unknown_backends = self.unknown_backends().await?;
+                self.inner.manager.list_backends().into_keys().collect()
+            }
         };
         for name in names {
             let named = self.inner.manager.backend(&name)?;

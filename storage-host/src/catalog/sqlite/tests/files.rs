@@ -235,6 +235,16 @@ async fn what_a_backend_holds_is_listed_by_the_bytes_of_its_keys() {
         keys.extend(page.into_iter().map(|placed| placed.key.to_string()));
     }
     assert_eq!(keys, ["Z", "a", "a!", "a/x", "b", "é"]);
+    for (known, elsewhere) in [
+        (&["local", "other"][..], &[][..]),
+        (&["other", "unused"], &[("local", 6)]),
+        (&["lo", "others"], &[("local", 6), ("other", 6)]),
+    ] {
+        let known = known.iter().map(|name| (*name).to_owned()).collect();
+        let found = catalog.versions_elsewhere(known).await.expect("what lies elsewhere");
+        let found: Vec<_> = found.iter().map(|(name, versions)| (name.as_str(), *versions)).collect();
+        assert_eq!(found, elsewhere);
+    }
 }
 
 #[tokio::test]
