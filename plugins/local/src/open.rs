@@ -46,6 +46,12 @@ enum RecordedNames {
 /// `ReadOnly` for an empty store on a file system that is; `Corrupted` for a store of a newer version.
 pub(crate) fn open(config: Config) -> Result<Store> {
     let root = Folder::new(open_root(&config)?);
+    let path = config.path.clone();
+    // Whoever reads of a missing permission must know where it is missing.
+    open_below(root, config).map_err(|error| error.with_context("path", path.display()))
+}
+
+fn open_below(root: Folder, config: Config) -> Result<Store> {
     let child = |name: &'static str| {
         root.child(name, config.directory_mode)
             .map_err(|errno| fault("open the store's folders")(errno).with_context("folder", name))

@@ -116,8 +116,9 @@ fn error_text(error: &anyhow::Error) -> String {
 }
 
 fn error_json(error: &anyhow::Error) -> Value {
+    let exit_code = exit::code(error);
     let Some(error) = error.downcast_ref::<Error>() else {
-        return json!({ "kind": "internal", "message": format!("{error:#}"), "exit_code": exit::code(error) });
+        return json!({ "kind": "internal", "message": format!("{error:#}"), "exit_code": exit_code });
     };
     let context: Vec<Value> = error.context().map(|(name, value)| json!({ name: value })).collect();
     json!({
@@ -128,6 +129,6 @@ fn error_json(error: &anyhow::Error) -> Value {
         "key": error.key(),
         "context": context,
         "causes": error.causes(),
-        "exit_code": exit::code_of(error.kind()),
+        "exit_code": exit_code,
     })
 }

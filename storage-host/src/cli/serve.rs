@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::context::Context;
+use super::exit::AtStart;
 use super::signals;
 use crate::http::{Options, Server};
 use crate::manager::Reloaded;
@@ -32,7 +33,9 @@ impl Serve {
         // Before anything else, so that a signal during the start is not lost.
         let stop = signals::on_first()?;
         let reload = signals::of_reload()?;
-        context.with_service(async |service| serve(service, context, stop, reload).await).await
+        let served = context.with_service(async |service| serve(service, context, stop, reload).await).await;
+        // Once it has started, it ends well.
+        served.map_err(|error| error.context(AtStart))
     }
 }
 

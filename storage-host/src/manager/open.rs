@@ -44,8 +44,11 @@ impl StorageManager {
             return Ok(Self::of(open, Some(Workshop { loaded, registry })));
         }
         // The primary backend is among those that may open later, or there are other faults: then those, though no
-        // reason to stop, are told with them.
-        faults.extend(failed().filter(|diagnosis| diagnosis.may_pass()).cloned());
+        // reason to stop, are told with them. The primary one comes first: it is the reason where nothing else is.
+        let (primary, others): (Vec<_>, Vec<_>) =
+            attempts.iter().partition(|attempt| attempt.name() == loaded.config.primary_backend);
+        let failed = primary.into_iter().chain(others).filter_map(|attempt| attempt.opened.as_ref().err());
+        faults.extend(failed.filter(|diagnosis| diagnosis.may_pass()).cloned());
         Attempt::close_all(&attempts).await;
         Err(Diagnoses::new(faults))
     }

@@ -137,7 +137,11 @@ impl Diagnosis {
             let cause = format!("the backend {name} did not open: {}", error.message());
             return Self { cause, ..Self::config_invalid(error) };
         }
+        let path = error.context().find_map(|(name, value)| (name == "path").then_some(value));
         let next_step = match error.kind() {
+            ErrorKind::PermissionDenied if let Some(path) = path => {
+                format!("let the user of this service read, write and enter {path}")
+            }
             ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => {
                 format!("check the credentials of {name} and what they allow")
             }
@@ -339,7 +343,9 @@ impl From<Diagnoses> for Error {
             [one] => one.to_error(),
             all => {
                 let same_kind = all.iter().all(|one| one.kind == all[0].kind);
-                let kind = if same_kind { all[0].kind } else { ErrorKind::ConfigInvalid };
+                // Where each may pass, the first one, which is that of the primary backend, says whether it does.
+                let is_telling = same_kind || all.iter().all(Diagnosis::may_pass);
+                let kind = if is_telling { all[0].kind } else { ErrorKind::ConfigInvalid };
                 let message = format!("the backends cannot be used for {} reasons", all.len());
                 all.iter()
                     .fold(Error::new(kind, message), |error, one| error.with_context(one.code.as_str(), one))
@@ -365,6 +371,27 @@ mod tests {
         assert_eq!(facts[0], ("code", "backend_open_failed"));
         assert_eq!(facts[1], ("next_step", "check the credentials of hot and what they allow"));
         assert_eq!(facts[2], ("endpoint", "http://localhost:9000"));
+    }
+
+    #[test]
+    fn a_folder_without_permission_is_no_matter_of_credentials() {
+        let error = Error::new(ErrorKind::PermissionDenied, "could not create the store's folder")
+            .with_context("path", "/srv/files");
+        let diagnosis = Diagnosis::open_failed("local", &error);
+        assert_eq!(diagnosis.next_step, "let the user of this service read, write and enter /srv/files");
+    }
+
+    #[test]
+    fn of_several_faults_that_may_pass_the_first_one_says_what_they_are_together() {
+        let failed = |kind| Diagnosis::open_failed("x", &Error::new(kind, "x"));
+        let (far, refused) = (failed(ErrorKind::Unavailable), failed(ErrorKind::Unauthenticated));
+        let together = |all: &[&Diagnosis]| {
+            Error::from(Diagnoses::new(all.iter().map(|one| (*one).clone()).collect())).kind()
+        };
+        assert_eq!(together(&[&far, &refused]), ErrorKind::Unavailable);
+        assert_eq!(together(&[&refused, &far]), ErrorKind::Unauthenticated);
+        let missing = Diagnosis::new(Code::NotFound, "no plugin", "build it");
+        assert_eq!(together(&[&far, &missing]), ErrorKind::ConfigInvalid);
     }
 
     #[test]

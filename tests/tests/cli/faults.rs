@@ -140,5 +140,45 @@ fn a_storage_path_that_cannot_be_used_is_named() {
         let mut command = sandbox.command(&["ls", "--user", "ada"]);
         let path = locked.join("storage");
         run(command.env("LOCAL_STORAGE_PATH", &path)).ended(5).tells(&["locked/storage"]);
+        let mut command = sandbox.command(&["serve", "--bind", "127.0.0.1:0"]);
+        let run = run(command.env("LOCAL_STORAGE_PATH", &path));
+        run.ended(4)
+            .tells(&["next step: let the user of this service read, write and enter", "locked/storage"]);
     }
+}
+
+#[test]
+fn a_catalog_that_may_not_be_written_keeps_the_service_from_starting() {
+    let sandbox = Sandbox::new();
+    sandbox.put("ada", "a.txt", b"abc");
+    for (file, mode) in [("storage-catalog.db", 0o400), ("storage-catalog.db-unfinished", 0o000)] {
+        let set = |mode| {
+            fs::set_permissions(sandbox.path(file), fs::Permissions::from_mode(mode)).expect("set");
+        };
+        set(mode);
+        // Root may read and write whatever the mode says.
+        if !rustix::process::geteuid().is_root() {
+            let run = sandbox.storage(&["serve", "--bind", "127.0.0.1:0"]).ended(4);
+            run.tells(&["access to the file or its folder is denied", file]);
+        }
+        set(0o600);
+    }
+}
+
+#[test]
+fn a_service_whose_catalog_is_damaged_ends_as_one_that_must_not_be_started_again() {
+    let sandbox = Sandbox::new();
+    sandbox.put("ada", "a.txt", b"abc");
+    let mut catalog = sandbox.read("storage-catalog.db");
+    catalog[100..4096].fill(0xFF);
+    sandbox.write("storage-catalog.db", &catalog);
+    sandbox.storage(&["ls", "--user", "ada"]).ended(8).tells(&["the catalog is damaged"]);
+    let told = sandbox.storage(&["serve", "--bind", "127.0.0.1:0"]).ended(4);
+    told.tells(&["error: the catalog is damaged", "storage-catalog.db"]);
+    let json = sandbox.storage(&["serve", "--bind", "127.0.0.1:0", "--json"]).ended(4);
+    assert!(
+        json.stderr.contains("\"kind\":\"corrupted\"") && json.stderr.contains("\"exit_code\":4"),
+        "{}",
+        json.stderr
+    );
 }

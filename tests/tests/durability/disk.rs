@@ -76,7 +76,7 @@ fn a_store_that_turns_read_only_is_read_on_and_takes_files_again_once_it_can_be_
 #[test]
 fn a_catalog_on_a_read_only_disk_keeps_the_service_from_starting_and_says_why_and_nothing_is_lost() {
     let found = with_a_small_disk("catalog_read_only", "catalog", "8m");
-    assert_eq!(found["code"], 5, "{found}");
+    assert_eq!(found["code"], 4, "{found}");
     let told = found["told"].as_str().expect("text");
     assert!(told.contains("read-only") && told.contains("catalog.db"), "{told}");
     assert_eq!((&found["stopped_without_error"], &found["read"]), (&json!(true), &json!(2)), "{found}");

@@ -27,7 +27,11 @@ async fn a_store_of_a_newer_version_is_refused() {
     drop(home.open().await);
     std::fs::write(home.root().join("store.json"), "{\"format\": 2, \"names\": \"exact\"}")
         .expect("a record");
-    assert_eq!(kind(home.open_with(&[]).await), ErrorKind::Corrupted);
+    let error = home.open_with(&[]).await.expect_err("it is newer");
+    assert_eq!(error.kind(), ErrorKind::Corrupted);
+    assert!(
+        error.context().any(|(name, value)| name == "path" && value == home.root().display().to_string())
+    );
 }
 
 #[tokio::test]

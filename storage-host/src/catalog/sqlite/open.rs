@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, TransactionBehavior};
 use storage_core::{Error, ErrorKind, Result};
 
 use super::error::database_error;
@@ -61,6 +61,10 @@ impl Schema {
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(database_error)?;
+        // SQLite opens what it may not write for reading, and says so only when something is to be written.
+        if connection.is_readonly(MAIN_DB).map_err(database_error)? {
+            return Err(why_not_writable(path));
+        }
         self.set_up(&mut connection, busy_timeout)?;
         warn_where_others_may_read(path)?;
         Ok(connection)
@@ -269,6 +273,13 @@ fn why_not_opened(path: &Path, error: Error) -> Error {
     }
     match OpenOptions::new().read(true).write(true).open(path) {
         Ok(_) => error,
+        Err(cause) => file_error(cause),
+    }
+}
+
+fn why_not_writable(path: &Path) -> Error {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(_) => Error::new(ErrorKind::ReadOnly, "the catalog cannot be written"),
         Err(cause) => file_error(cause),
     }
 }
