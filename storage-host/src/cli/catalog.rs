@@ -134,7 +134,9 @@ fn rebuild_text(report: &RebuildReport) -> String {
         lines
     };
     let mut lines: Vec<String> = report.backends.iter().flat_map(line).collect();
-    lines.push("only a backup of the catalog brings back:".to_owned());
+    if !report.lost.is_empty() {
+        lines.push("only a backup of the catalog brings back:".to_owned());
+    }
     lines.extend(report.lost.iter().map(|lost| format!("  {lost}")));
     lines.join("\n")
 }

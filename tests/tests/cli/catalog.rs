@@ -114,6 +114,9 @@ fn a_lost_catalog_is_rebuilt_from_the_backend() {
     sandbox.storage(&["get", &id, "--user", "ada"]).ended(3);
     let run = sandbox.storage(&["catalog", "rebuild"]).succeeded();
     assert!(run.text().contains("1 taken up") && run.text().contains("only a backup"), "{}", run.text());
+    assert!(run.text().contains("service keys") && run.text().contains("the very times"), "{}", run.text());
+    let again = sandbox.storage(&["catalog", "rebuild"]).succeeded();
+    assert_eq!(again.text(), "local: 1 object, 0 taken up, 1 known before, 0 digested\n");
     assert_eq!(sandbox.storage(&["get", &id, "--user", "ada"]).succeeded().stdout, b"%PDF-1.7 of ada");
     let listed = sandbox.storage(&["ls", "--user", "ada", "--json"]).json();
     assert_eq!((&listed[0]["filename"], &listed[0]["id"]), (&"cv.pdf".into(), &id.into()));

@@ -25,7 +25,8 @@ const MAX_RECORDS: u32 = 1_000_000;
 pub struct RebuildReport {
     /// By backend name.
     pub backends: BTreeMap<String, BackendRebuild>,
-    /// What no backend knows and a rebuild therefore cannot bring back.
+    /// What no backend knows and a rebuild therefore could not bring back: with a catalog that held nothing, and with
+    /// the versions that were taken up.
     pub lost: Vec<&'static str>,
 }
 
@@ -46,16 +47,20 @@ pub struct BackendRebuild {
     pub failed: Vec<(String, String)>,
 }
 
-/// What is nowhere but in the catalog.
-const LOST: [&str; 5] = [
+/// What is gone with a catalog.
+const LOST_WITH_CATALOG: [&str; 3] = [
     "quotas of single users",
     "the audit log and events that were not delivered",
     "service keys and link keys: make new ones, links that were given out no longer work",
+];
+
+/// What the objects do not tell of the versions that are taken up.
+const LOST_OF_ADOPTED: [&str; 2] = [
     "the very times: a version counts as saved when its save began, to the millisecond",
     "which files were deleted while their objects could not yet be removed: they are back",
 ];
 
-/// What is lost besides where a backend has no tags.
+/// What they do not tell besides where a backend has no tags.
 const LOST_TAGS: &str = "tags of files in backends that keep none";
 
 impl SimpleStorageService {
@@ -67,15 +72,25 @@ impl SimpleStorageService {
     /// Where the catalog cannot be written or a backend cannot be listed to its end. An object that cannot be read
     /// is part of the report.
     pub async fn rebuild_catalog(&self) -> Result<RebuildReport> {
-        let mut report = RebuildReport { lost: LOST.to_vec(), ..RebuildReport::default() };
+        let mut report = RebuildReport::default();
+        if self.inner.catalog.totals().await?.versions == 0 {
+            report.lost.extend(LOST_WITH_CATALOG);
+        }
+        let (mut adopted, mut without_tags) = (0, 0);
         for name in self.inner.manager.list_backends().into_keys() {
             let named = self.inner.manager.backend(&name)?;
-            if !named.backend.info().capabilities.has(Capabilities::TAGS) && !report.lost.contains(&LOST_TAGS)
-            {
-                report.lost.push(LOST_TAGS);
-            }
             let rebuild = self.rebuild_from(&named).await?;
+            adopted += rebuild.adopted;
+            if !named.backend.info().capabilities.has(Capabilities::TAGS) {
+                without_tags += rebuild.adopted;
+            }
             report.backends.insert(name, rebuild);
+        }
+        if adopted > 0 {
+            report.lost.extend(LOST_OF_ADOPTED);
+        }
+        if without_tags > 0 {
+            report.lost.push(LOST_TAGS);
         }
         Ok(report)
     }
