@@ -17,6 +17,23 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// The longest name of a service key, in characters.
+const MAX_KEY_NAME: usize = 100;
+
+/// What a service key is to be called: a name that lists and logs show as it is.
+pub(super) fn key_name(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("a key needs a name".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("the name of a key has no control characters".to_owned());
+    }
+    if text.chars().count() > MAX_KEY_NAME {
+        return Err(format!("the name of a key has at most {MAX_KEY_NAME} characters"));
+    }
+    Ok(text.to_owned())
+}
+
 /// A SHA-256 digest in hexadecimal, as `sha256sum` prints it.
 pub(super) fn sha256(text: &str) -> Result<[u8; 32], String> {
     let mut digest = [0; 32];
@@ -55,6 +72,11 @@ fn limit(text: &str, parse: impl Fn(&str) -> Option<u64>) -> Option<Limit> {
     }
     // The catalog counts with signed numbers.
     parse(text).filter(|limit| i64::try_from(*limit).is_ok()).map(|limit| Limit(Some(limit)))
+}
+
+/// How many there shall be at most. None at all would look as if there were none.
+pub(super) fn at_most(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "write a whole number from 1 on".to_owned())
 }
 
 /// A range of bytes as in HTTP, where the last byte is part of it.

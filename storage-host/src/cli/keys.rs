@@ -8,7 +8,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::json;
 use storage_core::{Error, ErrorKind};
 
-use super::arguments::duration;
+use super::arguments::{duration, key_name};
 use super::context::Context;
 use super::table::{moment, table};
 use crate::catalog::{Catalog, KeyScope, ServiceKeyRecord};
@@ -20,6 +20,7 @@ pub(super) enum Keys {
     /// Makes a service key and prints it: this once, since only its digest is kept
     Create {
         /// What it is called: the application that will use it
+        #[arg(value_parser = key_name)]
         name: String,
         /// It is for administration (`storage backends open`, `storage reload`), and for nobody's files
         #[arg(long)]

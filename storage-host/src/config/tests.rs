@@ -391,7 +391,7 @@ fn in_the_environment_near_misses_are_faults_and_other_programs_are_left_alone()
         .refused(&[
             &["PRIMRY_BACKEND", "did you mean PRIMARY_BACKEND?", "environment"],
             &["log_level", "did you mean LOG_LEVEL?"],
-            &["STORAGE_MADE_UP", "no such variable"],
+            &["STORAGE_MADE_UP", "no such variable", "remove it or, if it belongs to another program"],
         ]);
     let foreign = "PRIMRY_BACKEND,STORAGE_MADE_*";
     place()

@@ -118,10 +118,9 @@ fn near_miss<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 
 fn fault(named: &Named<'_>, near: Option<&str>, problem: &str) -> ConfigFault {
     let next = match near {
-        Some(near) => format!("did you mean {near}?"),
-        None => "remove it or,".to_owned(),
+        Some(near) => format!("did you mean {near}? If"),
+        None => "remove it or, if".to_owned(),
     };
-    let problem =
-        format!("{problem}; {next} If it belongs to another program, name it in STORAGE_ENV_FOREIGN");
+    let problem = format!("{problem}; {next} it belongs to another program, name it in STORAGE_ENV_FOREIGN");
     ConfigFault { key: named.name.to_owned(), variable: None, origin: Some(named.origin.to_owned()), problem }
 }

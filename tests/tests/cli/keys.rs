@@ -22,6 +22,24 @@ fn a_key_is_shown_once_and_listed_without_its_secret() {
 }
 
 #[test]
+fn a_key_needs_a_name_that_can_be_read_in_a_list() {
+    let sandbox = Sandbox::new();
+    let (longest, too_long) = ("ü".repeat(100), "ü".repeat(101));
+    for (name, told) in [
+        ("", "a key needs a name"),
+        (" ", "a key needs a name"),
+        ("a\nb", "no control characters"),
+        ("\u{1b}[2J", "no control characters"),
+        (&too_long, "at most 100 characters"),
+    ] {
+        sandbox.storage(&["keys", "create", name]).ended(2).tells(&[told]);
+    }
+    sandbox.storage(&["keys", "create", &longest]).succeeded();
+    let listed = sandbox.storage(&["keys", "list", "--json"]).succeeded().json();
+    assert_eq!(listed.as_array().expect("a list").len(), 1);
+}
+
+#[test]
 fn a_key_is_revoked_by_name_or_id_and_only_once() {
     let sandbox = Sandbox::new();
     sandbox.storage(&["keys", "create", "first"]).succeeded();

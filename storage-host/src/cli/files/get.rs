@@ -148,7 +148,14 @@ async fn pour(
 }
 
 fn cannot_write(path: &Path, error: std::io::Error) -> Error {
-    local::error("the content cannot be written", path, error)
+    let message = "the content cannot be written";
+    match error.kind() {
+        // It is not the file that was asked for that is missing, but the folder for it.
+        std::io::ErrorKind::NotFound => {
+            Error::new(ErrorKind::Internal, message).with_context("path", path.display()).with_source(error)
+        }
+        _ => local::error(message, path, error),
+    }
 }
 
 /// The name of a file without anything that would lead out of its directory.

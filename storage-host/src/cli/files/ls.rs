@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::FileLine;
 use crate::catalog::{FileQuery, SortBy, UserId};
+use crate::cli::arguments::at_most;
 use crate::cli::context::Context;
 use crate::cli::table::{size, table};
 use crate::service::SimpleStorageService;
@@ -29,7 +30,7 @@ pub(in crate::cli) struct Ls {
     #[arg(long, short)]
     reverse: bool,
     /// How many files at most
-    #[arg(long, default_value_t = u64::MAX, hide_default_value = true)]
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_parser = at_most)]
     limit: u64,
 }
 
