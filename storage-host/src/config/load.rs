@@ -131,14 +131,14 @@ impl Loaded {
         Config::gather(self.options.clone())
     }
 
-    /// The settings of the host, by key, whose values are others than they were, but for those that say which backends
+    /// The settings of the host, by key, whose values are others than those that it started with, but for those that say which backends
     /// there are and where that is written.
-    pub(crate) fn differences_for_restart(&self, before: &Self) -> Vec<String> {
+    pub(crate) fn differences_for_restart(&self, started: &Self) -> Vec<String> {
         let fields = host_schema().fields.iter().map(|field| field.key.as_str());
         let text = |loaded: &Self, key: &str| loaded.host_values.get(key).map(|value| value.text.clone());
         let counts_now = ["primary_backend", "backends_config", "config"];
         fields
-            .filter(|key| !counts_now.contains(key) && text(self, key) != text(before, key))
+            .filter(|key| !counts_now.contains(key) && text(self, key) != text(started, key))
             .map(str::to_owned)
             .collect()
     }

@@ -20,7 +20,9 @@ use crate::plugin::{BackendRegistry, Diagnoses, Diagnosis};
 
 /// What backends are opened from.
 pub(super) struct Workshop {
-    /// The configuration that holds.
+    /// The configuration that the host started with: its settings other than those of backends hold until it ends.
+    pub(super) started: Arc<Loaded>,
+    /// The configuration that was read last.
     pub(super) loaded: Arc<Loaded>,
     pub(super) registry: Arc<Mutex<BackendRegistry>>,
 }
@@ -142,7 +144,7 @@ impl StorageManager {
                 return Err(why);
             }
         };
-        let reloaded = self.apply(attempts, primary, &workshop.loaded, &loaded);
+        let reloaded = self.apply(attempts, primary, &workshop.started, &loaded);
         workshop.loaded = loaded;
         Ok(reloaded)
     }
@@ -171,7 +173,7 @@ impl StorageManager {
         &self,
         attempts: Vec<Attempt>,
         primary: Arc<NamedBackend>,
-        before: &Loaded,
+        started: &Loaded,
         loaded: &Loaded,
     ) -> Reloaded {
         let (mut opened, mut waiting, mut former) = (Vec::new(), Vec::new(), Vec::new());
@@ -188,7 +190,7 @@ impl StorageManager {
             opened,
             waiting,
             not_configured: not_configured.collect(),
-            after_restart: loaded.differences_for_restart(before),
+            after_restart: loaded.differences_for_restart(started),
         };
         let former_primary = std::mem::replace(&mut open.primary, primary);
         drop(open);

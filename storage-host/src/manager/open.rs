@@ -41,7 +41,7 @@ impl StorageManager {
             let entries =
                 attempts.into_iter().map(|attempt| (attempt.name().to_owned(), attempt.into_entry()));
             let open = Open { primary, backends: entries.collect() };
-            return Ok(Self::of(open, Some(Workshop { loaded, registry })));
+            return Ok(Self::of(open, Some(Workshop { started: loaded.clone(), loaded, registry })));
         }
         // The primary backend is among those that may open later, or there are other faults: then those, though no
         // reason to stop, are told with them. The primary one comes first: it is the reason where nothing else is.
