@@ -96,7 +96,9 @@ pub(crate) fn check_version(store: &Store, version: Option<&VersionId>) -> Resul
 /// take what it cannot read for no name at all.
 pub(crate) fn is_name(text: &str) -> bool {
     let legal = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '\\' | '?' | '#' | '%');
-    !text.is_empty() && text.len() <= 1024 && !text.starts_with('.') && text.chars().all(legal)
+    // A server that keeps files takes these two for folders. Any other name may begin with a dot: those of Ceph do.
+    let is_folder = matches!(text, "." | "..");
+    !text.is_empty() && text.len() <= 1024 && !is_folder && text.chars().all(legal)
 }
 
 /// Refuses digests of something whose bytes the backend does not see.
@@ -130,10 +132,10 @@ mod tests {
 
     #[test]
     fn only_names_are_sent_as_names() {
-        for name in ["null", "3f2a-11", "a_b.c", "UPLOAD:1=="] {
+        for name in ["null", "3f2a-11", "a_b.c", "UPLOAD:1==", ".rW-9.x", "..."] {
             assert!(is_name(name), "{name}");
         }
-        for text in ["", "..", "../object", "a/b", "é", "a b", "a%2Fb", "x?y"] {
+        for text in ["", ".", "..", "../object", "a/b", "é", "a b", "a%2Fb", "x?y"] {
             assert!(!is_name(text), "{text}");
         }
     }
