@@ -207,7 +207,8 @@ pub(crate) async fn stage_from(
                 .query("blockid", azure_core::base64::encode(&name))
                 .header("x-ms-copy-source", source.url.as_str())
                 .header("x-ms-source-range", format!("bytes={}-{}", range.start, range.end - 1))
-                .header("x-ms-source-if-match", source.etag.as_str());
+                .header("x-ms-source-if-match", source.etag.as_str())
+                .moving(range.end - range.start);
             retry::part(|| store.client.send(&call)).await.map(|_| name)
         }
     });

@@ -55,6 +55,8 @@ pub(crate) struct Call {
     query: Vec<(&'static str, String)>,
     headers: Vec<(String, String)>,
     body: Bytes,
+    /// How many bytes the service itself moves for it.
+    moved_bytes: u64,
 }
 
 /// An answer of success.
@@ -67,7 +69,7 @@ pub(crate) struct Reply {
 
 impl Call {
     pub(crate) fn new(method: Method, target: Target) -> Self {
-        Self { method, target, query: Vec::new(), headers: Vec::new(), body: Bytes::new() }
+        Self { method, target, query: Vec::new(), headers: Vec::new(), body: Bytes::new(), moved_bytes: 0 }
     }
 
     /// A request about the blob of this name.
@@ -97,6 +99,13 @@ impl Call {
     #[must_use]
     pub(crate) fn body(mut self, body: Bytes) -> Self {
         self.body = body;
+        self
+    }
+
+    /// Gives it time for so many bytes, which the service itself moves.
+    #[must_use]
+    pub(crate) fn moving(mut self, bytes: u64) -> Self {
+        self.moved_bytes = bytes;
         self
     }
 }
@@ -258,7 +267,7 @@ impl Client {
             request.insert_header("content-length", call.body.len().to_string());
         }
         request.set_body(call.body.clone());
-        let reply = self.http.execute_request(&request).await.map_err(error::from_sdk)?;
+        let reply = self.http.send(&request, call.moved_bytes).await.map_err(error::from_sdk)?;
         let (status, headers, body) = reply.deconstruct();
         if status.is_success() {
             return Ok(Reply { headers, body, from_secondary });

@@ -165,7 +165,8 @@ pub(crate) fn schema() -> ConfigSchema {
             "idle_timeout",
             "AZURE_IDLE_TIMEOUT",
             ConfigKind::Duration,
-            "How long the service may be silent in the middle of an answer.",
+            "How long the service may be silent: before it answers, and in the middle of an answer. A request that sends \
+             bytes, or lets the service copy some, gets a second more for each 64 KiB.",
         )
         .default("60s"),
         field(

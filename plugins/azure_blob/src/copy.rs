@@ -129,7 +129,8 @@ async fn copy_directly(
         .header("x-ms-source-if-match", source.etag.as_str())
         .headers(tags.map(|tags| ("x-ms-tags".to_owned(), tags)))
         .headers(tier.map(|tier| ("x-ms-access-tier".to_owned(), tier)))
-        .headers(condition_headers(condition));
+        .headers(condition_headers(condition))
+        .moving(meta.size_bytes);
     let reply = store.client.send(&call).await.map_err(|error| refused(error, condition))?;
     Ok(blocks::saved(&reply, meta.size_bytes, meta.checksums))
 }

@@ -216,6 +216,11 @@ pub(crate) fn from_transport(error: reqwest_azure::Error) -> Error {
     Error::new(kind, message).with_retry(retry).with_source(error)
 }
 
+/// The service was silent for too long.
+pub(crate) fn timed_out() -> Error {
+    Error::new(ErrorKind::Timeout, "the blob service did not answer in time").with_retry(MAY)
+}
+
 fn causes(error: &dyn std::error::Error) -> Vec<String> {
     let mut causes = Vec::new();
     let mut next = error.source();

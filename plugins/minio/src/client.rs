@@ -25,6 +25,9 @@ use storage_core::{Error, ErrorKind, Result};
 
 use crate::config::Config;
 
+/// What must be sent or copied in a second, in bytes, lest a request is given up.
+const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
+
 /// How long a connection waits for its next use. Servers close idle ones after a minute or more.
 const KEEP_ALIVE: Duration = Duration::from_secs(50);
 
@@ -52,6 +55,43 @@ impl Intercept for ServerHeader {
     ) -> Result<(), BoxError> {
         if let Some(name) = context.response().headers().get("server") {
             self.0.get_or_init(|| name.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Gives a request more time than `read_timeout`, by the bytes that it moves: on a slow line, or with a slow disk,
+/// many of them take longer than that although nothing is amiss.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TimeToMove {
+    /// Those of the request's body.
+    Body,
+    /// So many, which the server moves.
+    AtServer(u64),
+}
+
+impl Intercept for TimeToMove {
+    fn name(&self) -> &'static str {
+        "TimeToMove"
+    }
+
+    fn modify_before_retry_loop(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let moved_bytes = match self {
+            Self::Body => context.request().body().content_length().unwrap_or_default(),
+            Self::AtServer(bytes) => *bytes,
+        };
+        let longer = bag.load::<TimeoutConfig>().and_then(|timeouts| {
+            let more = Duration::from_secs(moved_bytes / SLOWEST_BYTES_PER_SECOND);
+            let limit = timeouts.operation_attempt_timeout()?.saturating_add(more);
+            Some(timeouts.to_builder().operation_attempt_timeout(limit).build())
+        });
+        if let Some(longer) = longer {
+            bag.interceptor_state().store_put(longer);
         }
         Ok(())
     }
@@ -101,7 +141,8 @@ pub(crate) fn connect(config: &Config, server: ServerHeader) -> Result<aws_sdk_s
     );
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(config.connect_timeout)
-        .read_timeout(config.read_timeout)
+        // Not the SDK's `read_timeout`, which bounds the sending of a body as well: see `TimeToMove`.
+        .operation_attempt_timeout(config.read_timeout)
         .build();
     let mut builder = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -117,6 +158,7 @@ pub(crate) fn connect(config: &Config, server: ServerHeader) -> Result<aws_sdk_s
         // A reader who takes a pause must not lose the body; what the server leaves out is noticed by `read_timeout`.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .interceptor(server)
+        .interceptor(TimeToMove::Body)
         .http_client(http_client(config)?);
     builder.set_app_name(AppName::new("storage-service").ok());
     Ok(aws_sdk_s3::Client::from_conf(builder.build()))
@@ -163,4 +205,45 @@ fn trust(config: &Config) -> Result<TlsContext> {
         Error::new(ErrorKind::ConfigInvalid, "the certificates (MINIO_CA_FILE) cannot be used")
             .with_source(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_core::{ByteStream, CopyOptions, SaveOptions};
+
+    use super::*;
+    use crate::testing::{Answer, key, store};
+    use crate::{copy, read, save};
+
+    /// Longer than the server may be silent.
+    const LATE: Duration = Duration::from_millis(800);
+
+    fn late(head: &'static str, body: &str) -> Answer {
+        Answer::GivesAfter(LATE, head, body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_body_has_the_time_that_it_takes_on_a_slow_line() {
+        let (store, _requests) = store(vec![late("200 OK\r\netag: \"a\"", "")]);
+        let body = ByteStream::from_bytes(vec![7; 2 * SLOWEST_BYTES_PER_SECOND as usize]);
+        let saved = save::save(&store, &key(), body, SaveOptions::default()).await.expect("in time");
+        assert_eq!(saved.size_bytes, 2 * SLOWEST_BYTES_PER_SECOND);
+    }
+
+    #[tokio::test]
+    async fn a_copy_has_the_time_that_it_takes_the_server() {
+        let head = Answer::Gives("200 OK\r\netag: \"a\"\r\ncontent-length: 1048576", String::new());
+        let copied = "<CopyObjectResult><ETag>&quot;b&quot;</ETag></CopyObjectResult>";
+        let (store, _requests) = store(vec![head, late("200 OK", copied)]);
+        let to = storage_core::ObjectKey::new("c").expect("legal");
+        let copied = copy::copy(&store, &key(), &to, CopyOptions::default()).await.expect("in time");
+        assert_eq!(copied.size_bytes, 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_silent_is_not_waited_for() {
+        let (store, _requests) = store(vec![late("200 OK", "")]);
+        let error = read::head(&store, &key(), None).await.expect_err("silent");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{}", error.report());
+    }
 }

@@ -105,7 +105,8 @@ pub(crate) fn schema() -> ConfigSchema {
             "How long a connection may take to be made.")
             .default("5s"),
         field("read_timeout", "MINIO_READ_TIMEOUT", ConfigKind::Duration,
-            "How long the server may be silent: before it answers, and between two pieces of a body.")
+            "How long the server may be silent: before it answers, and between two pieces of a body. A request that sends \
+             bytes, or lets the server copy some, gets a second more for each 64 KiB.")
             .default("60s"),
         field("proxy_url", "MINIO_PROXY_URL", ConfigKind::Url,
             "The HTTP proxy that requests go through; http://user:password@host:port where it asks for them.")

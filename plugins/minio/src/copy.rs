@@ -9,6 +9,7 @@ use storage_core::{
     WriteCondition,
 };
 
+use crate::client::TimeToMove;
 use crate::error::convert;
 use crate::meta::{etag, version};
 use crate::save::{condition_fault, quoted};
@@ -129,6 +130,8 @@ async fn single(
         }
     };
     let answer = request
+        .customize()
+        .interceptor(TimeToMove::AtServer(source.size_bytes))
         .send()
         .await
         .map_err(|error| condition_fault(convert("copy the object", error), condition))?;
@@ -158,9 +161,9 @@ async fn in_parts(
     });
     let parts: Vec<CompletedPart> = parts.buffered(PARTS_AT_ONCE).try_collect().await?;
     let checksums = Checksums { crc64nvme: source.checksums.crc64nvme, ..Checksums::default() };
-    let saved = upload::finish(store, to, &id, parts, condition, &checksums).await?;
+    let saved = upload::finish(store, to, &id, parts, condition, source.size_bytes, &checksums).await?;
     begun.was_completed();
-    Ok(SaveResult { size_bytes: source.size_bytes, checksums: source.checksums, ..saved })
+    Ok(SaveResult { checksums: source.checksums, ..saved })
 }
 
 async fn copy_part(
@@ -180,6 +183,7 @@ async fn copy_part(
         .copy_source(source_header)
         .set_copy_source_if_match(source.etag.as_ref().map(|tag| quoted(tag.as_str())))
         .copy_source_range(format!("bytes={start}-{}", end - 1));
+    let request = request.customize().interceptor(TimeToMove::AtServer(end - start));
     let answer = request.send().await.map_err(|error| convert("copy a part", error))?;
     let part = answer.copy_part_result();
     let crc = part.and_then(|part| part.checksum_crc64_nvme()).map(str::to_owned);

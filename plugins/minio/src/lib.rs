@@ -38,6 +38,8 @@ mod probe;
 mod sent;
 mod server;
 mod source;
+#[cfg(test)]
+mod testing;
 mod token;
 mod upload;
 mod walk;

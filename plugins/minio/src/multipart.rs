@@ -99,9 +99,10 @@ pub(crate) async fn complete(
     let there = uploads::all_parts(store, key, upload).await?;
     let named = check_parts(&parts, there)?;
     let size_bytes = parts.iter().map(|part| part.size_bytes).sum();
-    let saved = upload::finish(store, key, upload.as_str(), named, &options.condition, &expected).await?;
+    let saved =
+        upload::finish(store, key, upload.as_str(), named, &options.condition, size_bytes, &expected).await?;
     store.sent.forget(upload);
-    Ok(SaveResult { size_bytes, checksums: expected, ..saved })
+    Ok(SaveResult { checksums: expected, ..saved })
 }
 
 /// Compares the parts that are named with those that are there.

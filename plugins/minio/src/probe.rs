@@ -181,7 +181,7 @@ async fn completes_on_condition(store: &Store, key: &ObjectKey) -> Result<(bool,
         let mut honoured = [false; 2];
         for (condition, honoured) in conditions.iter().zip(&mut honoured) {
             let parts = vec![part.clone()];
-            match upload::finish(store, key, &id, parts, condition, &checksums).await {
+            match upload::finish(store, key, &id, parts, condition, CONTENT.len() as u64, &checksums).await {
                 // It is complete now, so that there is nothing to try the other condition on.
                 Ok(_) => return Ok((false, false)),
                 Err(error) => *honoured = is_refusal(&error) || definite(error).map(|()| false)?,

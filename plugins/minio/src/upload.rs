@@ -11,6 +11,7 @@ use storage_core::{
 };
 use tokio::task::JoinSet;
 
+use crate::client::TimeToMove;
 use crate::config::MIN_PART_BYTES;
 use crate::error::{convert, fault};
 use crate::meta::{etag, version};
@@ -202,9 +203,10 @@ pub(crate) async fn in_parts(
     let checksums = source.checksums();
     options.checksums.verify(&checksums)?;
     parts.sort_by_key(|part| part.part_number());
-    let saved = finish(store, key, &begun.id, parts, &options.condition, &checksums).await?;
+    let size_bytes = source.taken_bytes();
+    let saved = finish(store, key, &begun.id, parts, &options.condition, size_bytes, &checksums).await?;
     begun.was_completed();
-    Ok(SaveResult { size_bytes: source.taken_bytes(), checksums, ..saved })
+    Ok(SaveResult { checksums, ..saved })
 }
 
 /// Sends the parts, several at once; the rest is taken from the source as parts leave.
@@ -272,6 +274,7 @@ pub(crate) async fn finish(
     id: &str,
     parts: Vec<CompletedPart>,
     condition: &WriteCondition,
+    size_bytes: u64,
     checksums: &Checksums,
 ) -> Result<SaveResult> {
     let whole = checksums.crc64nvme.filter(|_| store.features.crc64nvme).map(digest::crc64_header);
@@ -288,6 +291,9 @@ pub(crate) async fn finish(
             .set_checksum_type(store.features.crc64nvme.then_some(ChecksumType::FullObject))
             .set_checksum_crc64_nvme(whole.clone());
         request
+            .customize()
+            // Some servers put the parts together byte by byte.
+            .interceptor(TimeToMove::AtServer(size_bytes))
             .send()
             .await
             .map_err(|error| condition_fault(convert("complete the upload", error), condition))
@@ -299,6 +305,7 @@ pub(crate) async fn finish(
         _ => complete().await?,
     };
     Ok(SaveResult {
+        size_bytes,
         etag: etag(done.e_tag()),
         version: version(store, done.version_id()),
         ..SaveResult::default()
