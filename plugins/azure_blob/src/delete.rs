@@ -38,6 +38,8 @@ pub(crate) async fn delete(store: Shared, key: ObjectKey, options: DeleteOptions
             "there is no object that the condition could hold for",
         )),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(DeleteResult::default()),
+        // Made again where it was done, it would find nothing that the condition holds for.
+        Err(error) if options.if_match.is_some() => Err(error::of_conditional(error)),
         Err(error) => Err(error),
     }
 }

@@ -8,6 +8,9 @@ use storage_core::{Error, ErrorKind, Retry};
 /// What a code means: the kind, whether a retry may help, and what to do about it.
 type Row = (ErrorKind, Retry, &'static str);
 
+/// The fact of an error by which the service got nothing of the request.
+const NOT_SENT: (&str, &str) = ("request", "not sent");
+
 const NEVER: Retry = Retry::Never;
 const MAY: Retry = Retry::May;
 
@@ -213,7 +216,31 @@ pub(crate) fn from_transport(error: reqwest_azure::Error) -> Error {
     } else {
         (ErrorKind::Unavailable, MAY, "the connection to the blob service broke")
     };
-    Error::new(kind, message).with_retry(retry).with_source(error)
+    let is_sent = !error.is_connect();
+    let told = Error::new(kind, message).with_retry(retry).with_source(error);
+    if is_sent { told } else { told.with_context(NOT_SENT.0, NOT_SENT.1) }
+}
+
+/// The error of a write under a condition, or of a delete. Where it may have taken effect all the same, it must not be
+/// made again: it would meet its own first attempt, and take that for somebody else's.
+pub(crate) fn of_conditional(error: Error) -> Error {
+    if !may_have_taken_effect(&error) {
+        return error;
+    }
+    error.with_retry(NEVER).with_context("outcome", "it is not known whether it took effect")
+}
+
+/// There was no answer, or one of a service that failed midway. One that asks for fewer requests did nothing.
+fn may_have_taken_effect(error: &Error) -> bool {
+    let did_nothing = |fact: (&str, &str)| match fact {
+        ("code", code) => {
+            matches!(code, "ContainerBeingDeleted" | "ContainerDisabled" | "AccountBeingCreated")
+        }
+        fact => fact == NOT_SENT,
+    };
+    error.retry().is_allowed()
+        && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
+        && !error.context().any(did_nothing)
 }
 
 /// The service was silent for too long.
@@ -369,5 +396,27 @@ mod tests {
         assert_eq!(error.message(), "the server is busy");
         assert_eq!(error.kind(), ErrorKind::RateLimited);
         assert_eq!(lowercase_phrase("XML is wrong."), "the service says: XML is wrong");
+    }
+
+    #[test]
+    fn what_may_have_been_done_under_a_condition_is_not_to_be_made_again() {
+        for (status, code) in
+            [(503, "ServerBusy"), (429, ""), (409, "ContainerBeingDeleted"), (400, "Md5Mismatch")]
+        {
+            assert_eq!(of_conditional(answer(status, code, &[])).retry(), MAY, "{status} {code}");
+        }
+        for (status, code) in [(500, "OperationTimedOut"), (500, "InternalError"), (502, ""), (504, "")] {
+            let error = of_conditional(answer(status, code, &[("retry-after", "1")]));
+            assert_eq!(error.retry(), NEVER, "{status} {code}");
+            assert!(error.to_string().contains("not known whether it took effect"), "{error}");
+        }
+        assert_eq!(of_conditional(timed_out()).retry(), NEVER);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_not_made_took_no_request() {
+        let refused = reqwest_azure::get("http://127.0.0.1:1/").await.expect_err("nobody answers");
+        let error = of_conditional(from_transport(refused));
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, MAY), "{error}");
     }
 }

@@ -10,7 +10,7 @@ use crate::blocks::{self, MAX_CONTENT_BYTES, Pieces};
 use crate::client::Call;
 use crate::digest::{Digests, crc64_header};
 use crate::store::{Shared, Store};
-use crate::{attributes, describe, name, options};
+use crate::{attributes, describe, error, name, options};
 
 /// Stores a content under a key.
 ///
@@ -104,7 +104,7 @@ fn already_exists() -> Error {
 }
 
 /// What the service says of a condition in the contract's words: it has one code for both, and says of a missing
-/// blob that it is missing.
+/// blob that it is missing. A write under a condition is not to be made again where it may have been done.
 pub(crate) fn refused(error: Error, condition: &WriteCondition) -> Error {
     match (condition, error.kind()) {
         (WriteCondition::IfAbsent, ErrorKind::PreconditionFailed) => already_exists(),
@@ -116,6 +116,25 @@ pub(crate) fn refused(error: Error, condition: &WriteCondition) -> Error {
             "Azure does not replace an archived object: delete it first, or ask for its restore",
         )
         .with_source(error),
-        _ => error,
+        (WriteCondition::Always, _) => error,
+        _ => error::of_conditional(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_core::{ETag, Retry};
+
+    use super::*;
+
+    #[test]
+    fn only_under_a_condition_a_lost_answer_forbids_another_attempt() {
+        for (condition, retry) in [
+            (WriteCondition::Always, Retry::May),
+            (WriteCondition::IfAbsent, Retry::Never),
+            (WriteCondition::IfMatch(ETag::new("a")), Retry::Never),
+        ] {
+            assert_eq!(refused(error::timed_out(), &condition).retry(), retry, "{condition:?}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use futures_util::stream;
 use md5::{Digest as _, Md5};
 use storage_core::{DeleteOptions, DeleteResult, Error, ErrorKind, ObjectKey, ObjectMeta, Result};
 
-use crate::error::{convert, fault};
+use crate::error::{convert, fault, of_conditional};
 use crate::meta::version;
 use crate::save::quoted;
 use crate::store::Store;
@@ -55,7 +55,7 @@ pub(crate) async fn delete(store: &Store, key: &ObjectKey, options: DeleteOption
         Ok(answer) => answer,
         // Somebody else was faster.
         Err(error) if error.kind() == ErrorKind::NotFound => return missing(&options),
-        Err(error) => return Err(locked(error)),
+        Err(error) => return Err(locked(undecided(error, &options))),
     };
     let marker = store.features.versions;
     Ok(DeleteResult { existed: true, version: version(store, answer.version_id()), delete_marker: marker })
@@ -66,6 +66,11 @@ fn missing(options: &DeleteOptions) -> Result<DeleteResult> {
         Some(_) => Err(another_tag()),
         None => Ok(DeleteResult::default()),
     }
+}
+
+/// A delete under a condition is not to be made again where it may have been done: nothing would be there.
+fn undecided(error: Error, options: &DeleteOptions) -> Error {
+    if options.if_match.is_some() { of_conditional(error) } else { error }
 }
 
 fn another_tag() -> Error {
@@ -118,7 +123,7 @@ async fn delete_version(store: &Store, key: &ObjectKey, options: DeleteOptions) 
     let request =
         store.client.delete_object().bucket(store.bucket()).key(key.as_str()).set_version_id(name.clone());
     if let Err(error) = request.send().await {
-        let error = locked(convert("delete the version", error));
+        let error = locked(undecided(convert("delete the version", error), &options));
         if error.kind() == ErrorKind::PermissionDenied
             && store.features.object_lock
             && is_locked(store, key, name).await
@@ -234,4 +239,23 @@ async fn delete_batch(
 
 fn batch_fault(code: &str, message: &str) -> Error {
     crate::error::refused("delete the object", code, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_core::{ETag, Retry};
+
+    use super::*;
+    use crate::testing::{Answer, key, store};
+
+    #[tokio::test]
+    async fn a_delete_under_a_condition_that_may_have_been_done_is_not_to_be_made_again() {
+        for (if_match, retry) in [(Some(ETag::new("a")), Retry::Never), (None, Retry::May)] {
+            let there = Answer::Gives("200 OK\r\netag: \"a\"\r\ncontent-length: 4", String::new());
+            let (store, _requests) = store(vec![there, Answer::Breaks]);
+            let options = DeleteOptions { if_match, ..DeleteOptions::default() };
+            let error = delete(&store, &key(), options).await.expect_err("no answer");
+            assert_eq!(error.retry(), retry, "{error}");
+        }
+    }
 }

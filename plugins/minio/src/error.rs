@@ -6,6 +6,12 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use storage_core::{Error, ErrorKind, Retry};
 
+/// The fact of an error by which the server got nothing of the request.
+const NOT_SENT: (&str, &str) = ("request", "not sent");
+
+/// The name of the fact that what was asked for may have been done.
+const OUTCOME: &str = "outcome";
+
 /// Turns a failed request into an error; `what` says what was tried (`read the object`).
 pub(crate) fn fault<E>(what: &'static str) -> impl Fn(SdkError<E, HttpResponse>) -> Error
 where
@@ -47,6 +53,39 @@ where
     }
 }
 
+/// The error of a write under a condition, or of a delete. Where it may have taken effect all the same, it must not be
+/// made again: it would meet its own first attempt, and take that for somebody else's.
+pub(crate) fn of_conditional(error: Error) -> Error {
+    if may_have_taken_effect(&error) { with_unknown_outcome(error) } else { error }
+}
+
+/// Says that it is not known whether what was asked for was done.
+pub(crate) fn with_unknown_outcome(error: Error) -> Error {
+    error.with_retry(Retry::Never).with_context(OUTCOME, "it is not known whether it took effect")
+}
+
+/// Whether an error says that.
+pub(crate) fn has_unknown_outcome(error: &Error) -> bool {
+    error.context().any(|(name, _)| name == OUTCOME)
+}
+
+/// There was no answer, or one of a server that failed midway. One that asks for fewer requests did nothing, and two
+/// writes that met are told so before either is done.
+fn may_have_taken_effect(error: &Error) -> bool {
+    let did_nothing = |fact: (&str, &str)| match fact {
+        ("code", code) => is_body_missing(code) || code == "XMinioServerNotInitialized",
+        fact => fact == NOT_SENT,
+    };
+    error.retry().is_allowed()
+        && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
+        && !error.context().any(did_nothing)
+}
+
+/// The body ended before its length: the connection broke.
+fn is_body_missing(code: &str) -> bool {
+    matches!(code, "IncompleteBody" | "RequestTimeout" | "UnexpectedEof")
+}
+
 /// What the system said, without the words of every layer above it.
 fn root_cause(error: &dyn std::error::Error) -> String {
     let mut root = error;
@@ -77,7 +116,11 @@ fn undelivered(what: &'static str, timed_out: bool, own_fault: bool, chain: &str
     } else {
         (ErrorKind::Unavailable, Retry::May, "the connection could not be made, or broke")
     };
-    let error = Error::new(kind, format!("could not {what}: {advice}")).with_retry(retry);
+    let mut error = Error::new(kind, format!("could not {what}: {advice}")).with_retry(retry);
+    // The words of the HTTP client for a connection that was not made.
+    if chain.contains("client error (connect)") {
+        error = error.with_context(NOT_SENT.0, NOT_SENT.1);
+    }
     if root.is_empty() { error } else { error.with_source(std::io::Error::other(root)) }
 }
 
@@ -215,10 +258,7 @@ fn by_code(code: &str, message: &str) -> Option<Row> {
         | "ChecksumMismatch" => {
             row(Kind::ChecksumMismatch, Never, "the server received other bytes than were sent")
         }
-        // The body ended before its length: the connection broke.
-        "IncompleteBody" | "RequestTimeout" | "UnexpectedEof" => {
-            row(Kind::Unavailable, May, "the body did not arrive whole")
-        }
+        _ if is_body_missing(code) => row(Kind::Unavailable, May, "the body did not arrive whole"),
         "ObjectLocked" | "InvalidRetentionPeriod" => row(Kind::ObjectLocked, Never, "the object is locked"),
         "InvalidObjectState" => row(
             Kind::ObjectArchived,
@@ -366,5 +406,28 @@ mod tests {
         let error =
             undelivered("save", false, false, "invalid peer certificate: UnknownIssuer", String::new());
         assert!(error.message().contains("MINIO_CA_FILE") && error.retry() == Retry::Never, "{error}");
+    }
+
+    #[test]
+    fn what_did_nothing_may_be_made_again_under_a_condition() {
+        let of = |status, code| {
+            let row = classify(status, code, "");
+            let error = Error::new(row.kind, "no").with_retry(row.retry).with_context("code", code);
+            of_conditional(error).retry()
+        };
+        for (status, code) in [
+            (503, "SlowDown"),
+            (429, ""),
+            (409, "ConditionalRequestConflict"),
+            (400, "IncompleteBody"),
+            (503, "XMinioServerNotInitialized"),
+        ] {
+            assert_eq!(of(status, code), Retry::May, "{status} {code}");
+        }
+        for (status, code) in
+            [(500, "InternalError"), (200, "InternalError"), (502, ""), (504, ""), (499, "")]
+        {
+            assert_eq!(of(status, code), Retry::Never, "{status} {code}");
+        }
     }
 }

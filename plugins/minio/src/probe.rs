@@ -9,10 +9,10 @@ use aws_sdk_s3::primitives::ByteStream as Payload;
 use aws_sdk_s3::types::MetadataDirective;
 use bytes::Bytes;
 use storage_core::{
-    Checksums, ETag, Error, ErrorKind, ObjectKey, Result, SaveOptions, UploadId, WriteCondition,
+    Checksums, ETag, Error, ErrorKind, ObjectKey, Result, Retry, SaveOptions, UploadId, WriteCondition,
 };
 
-use crate::error::{convert, fault};
+use crate::error::{convert, fault, has_unknown_outcome};
 use crate::store::{Store, copy_source};
 use crate::{digest, options, save, upload};
 
@@ -218,7 +218,12 @@ fn is_refusal(error: &Error) -> bool {
 /// An answer that would be the same again says that the server does not have this. One that may be another the next
 /// time says nothing, and must not be taken for a lack.
 fn definite(error: Error) -> Result<()> {
-    if error.retry().is_allowed() { Err(error) } else { Ok(()) }
+    match error.retry() {
+        retry if retry.is_allowed() => Err(error),
+        // Only the write must not be made again: another opening tries another key.
+        _ if has_unknown_outcome(&error) => Err(error.with_retry(Retry::May)),
+        _ => Ok(()),
+    }
 }
 
 /// Removes the probe, with every version that it has.

@@ -8,7 +8,7 @@ use storage_core::{
     ByteStream, Checksums, Error, ErrorKind, ObjectKey, Result, SaveOptions, SaveResult, WriteCondition,
 };
 
-use crate::error::{convert, fault};
+use crate::error::{convert, fault, of_conditional};
 use crate::meta::{etag, version};
 use crate::source::{Source, too_large};
 use crate::store::Store;
@@ -106,13 +106,14 @@ pub(crate) fn quoted(tag: &str) -> String {
     format!("\"{tag}\"")
 }
 
-/// A condition that fails is told by its own kind.
+/// A condition that fails is told by its own kind; a write under one is not to be made again where it may have been done.
 pub(crate) fn condition_fault(error: Error, condition: &WriteCondition) -> Error {
     let kind = match (error.kind(), condition) {
         (ErrorKind::PreconditionFailed, WriteCondition::IfAbsent) => ErrorKind::AlreadyExists,
         // S3 and SeaweedFS say that the key is missing; the condition names a tag that it does not have.
         (ErrorKind::NotFound, WriteCondition::IfMatch(_)) => ErrorKind::PreconditionFailed,
-        _ => return error,
+        (_, WriteCondition::Always) => return error,
+        _ => return of_conditional(error),
     };
     let message = match kind {
         ErrorKind::AlreadyExists => "there is an object under this key already",
@@ -144,5 +145,49 @@ pub(crate) async fn is_there(store: &Store, key: &str) -> Result<bool> {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_core::{ETag, Retry};
+
+    use super::*;
+    use crate::error::has_unknown_outcome;
+    use crate::testing::{Answer, key, store, store_at};
+
+    async fn saved(store: &Arc<Store>, condition: WriteCondition) -> Error {
+        let options = SaveOptions { condition, ..SaveOptions::default() };
+        save(store, &key(), "text".into(), options).await.expect_err("it fails")
+    }
+
+    #[tokio::test]
+    async fn a_save_under_a_condition_that_may_have_been_done_is_not_to_be_made_again() {
+        let conditions = [WriteCondition::IfAbsent, WriteCondition::IfMatch(ETag::new("a"))];
+        for condition in conditions {
+            let answers = vec![Answer::Breaks, Answer::refuses("503 Slow Down", "SlowDown")];
+            let (store, _requests) = store(answers);
+            let lost = saved(&store, condition.clone()).await;
+            assert_eq!(lost.retry(), Retry::Never, "{lost}");
+            assert!(lost.to_string().contains("not known whether it took effect"), "{lost}");
+            let throttled = saved(&store, condition).await;
+            assert_eq!((throttled.kind(), throttled.retry()), (ErrorKind::RateLimited, Retry::May));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_save_that_was_never_sent_may_be_made_again() {
+        let mut store = store_at("http://127.0.0.1:1");
+        store.features.write_if_absent = true;
+        let error = saved(&Arc::new(store), WriteCondition::IfAbsent).await;
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Unavailable, Retry::May), "{error}");
+        assert!(!has_unknown_outcome(&error), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_save_without_a_condition_may_be_made_again() {
+        let (store, _requests) = store(vec![Answer::Breaks]);
+        let error = saved(&store, WriteCondition::Always).await;
+        assert_eq!(error.retry(), Retry::May, "{error}");
     }
 }

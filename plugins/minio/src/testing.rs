@@ -18,6 +18,15 @@ pub(crate) enum Answer {
     Gives(&'static str, String),
     /// The same, after a pause.
     GivesAfter(Duration, &'static str, String),
+    /// The connection is closed once the request has arrived.
+    Breaks,
+}
+
+impl Answer {
+    /// A refusal with a code of S3's.
+    pub(crate) fn refuses(status: &'static str, code: &str) -> Self {
+        Self::Gives(status, format!("<Error><Code>{code}</Code><Message>no</Message></Error>"))
+    }
 }
 
 /// A store of a server that gives these answers, and the first lines of the requests that it gets. It waits for
@@ -93,6 +102,7 @@ fn give(stream: &mut TcpStream, answer: Answer) {
     let (pause, head, body) = match answer {
         Answer::Gives(head, body) => (Duration::ZERO, head, body),
         Answer::GivesAfter(pause, head, body) => (pause, head, body),
+        Answer::Breaks => return,
     };
     std::thread::sleep(pause);
     let length = if head.contains("content-length") {
