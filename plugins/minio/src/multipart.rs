@@ -1,6 +1,7 @@
 //! Uploads in parts that the caller leads: begin, send, complete, abort.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use aws_sdk_s3::types::CompletedPart;
 use storage_core::{
@@ -11,7 +12,7 @@ use storage_core::{
 use crate::error::{invalid, not_found};
 use crate::source::Source;
 use crate::store::Store;
-use crate::upload::{self, MAX_PARTS};
+use crate::upload::{self, Begun, MAX_PARTS};
 use crate::{digest, options, piece, uploads};
 
 /// Begins an upload.
@@ -19,10 +20,11 @@ use crate::{digest, options, piece, uploads};
 /// # Errors
 ///
 /// As [`storage_core::Backend::begin_multipart`].
-pub(crate) async fn begin(store: &Store, key: &ObjectKey, options: SaveOptions) -> Result<UploadId> {
+pub(crate) async fn begin(store: &Arc<Store>, key: &ObjectKey, options: SaveOptions) -> Result<UploadId> {
     options::check_description(store, &options)?;
     store.check_writable(key)?;
-    upload::begin(store, key, &options).await.map(UploadId::new)
+    // From here on the caller looks after it.
+    Begun::begin(store, key, &options).await.map(Begun::release)
 }
 
 /// Sends one part. It is in memory whole before it leaves, so that one that breaks off or has another digest
@@ -158,7 +160,37 @@ pub(crate) async fn abort(store: &Store, key: &ObjectKey, upload: &UploadId) -> 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::testing::{Answer, key, store};
+
+    const BEGUN: &str =
+        "<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>";
+
+    #[tokio::test]
+    async fn a_beginning_that_is_dropped_midway_leaves_no_upload() {
+        let late = Answer::GivesAfter(Duration::from_millis(150), "200 OK", BEGUN.to_owned());
+        let (store, requests) = store(vec![late, Answer::Gives("204 No Content", String::new())]);
+        let key = key();
+        let begun = begin(&store, &key, SaveOptions::default());
+        tokio::time::timeout(Duration::from_millis(50), begun).await.expect_err("given up");
+        store.background.close();
+        store.background.wait().await;
+        assert!(requests.try_recv().expect("it began").starts_with("POST /files/a/b?uploads"));
+        let ended = requests.try_recv().expect("it was aborted");
+        assert!(ended.starts_with("DELETE ") && ended.contains("uploadId=id"), "{ended}");
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_was_begun_is_the_callers() {
+        let (store, requests) = store(vec![Answer::Gives("200 OK", BEGUN.to_owned())]);
+        let upload = begin(&store, &key(), SaveOptions::default()).await.expect("begun");
+        store.background.close();
+        store.background.wait().await;
+        assert_eq!(upload.as_str(), "id");
+        assert_eq!(requests.iter().count(), 1, "nothing is aborted");
+    }
 
     fn part(number: u32, size_bytes: u64, tag: &str) -> Part {
         Part { number, size_bytes, etag: ETag::new(tag), checksums: Checksums::default() }

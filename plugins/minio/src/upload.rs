@@ -9,6 +9,7 @@ use bytes::Bytes;
 use storage_core::{
     Checksums, Error, ErrorKind, ObjectKey, Result, SaveOptions, SaveResult, UploadId, WriteCondition,
 };
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::client::TimeToMove;
@@ -77,12 +78,15 @@ impl Begun {
     /// The server's.
     pub(crate) async fn begin(store: &Arc<Store>, key: &ObjectKey, options: &SaveOptions) -> Result<Self> {
         let (tracker, store, key, options) = (store, Arc::clone(store), key.clone(), options.clone());
-        let task = tracker.background.spawn(async move {
-            let id = piece::repeated(|| begin(&store, &key, &options)).await?;
-            Ok(Self { store, key, id, is_open: true })
+        let (giver, taker) = oneshot::channel();
+        tracker.background.spawn(async move {
+            let begun = piece::repeated(|| begin(&store, &key, &options)).await;
+            let begun = begun.map(|id| Self { store, key, id, is_open: true });
+            // Where nobody takes it, it goes while this task is still waited for, which the abort then is as well.
+            drop(giver.send(begun));
         });
         let ended = |error| Error::new(ErrorKind::Internal, "the upload's task ended").with_source(error);
-        task.await.unwrap_or_else(|error| Err(ended(error)))
+        taker.await.unwrap_or_else(|error| Err(ended(error)))
     }
 
     /// The upload's name.
@@ -93,6 +97,12 @@ impl Begun {
     /// There is nothing to abort any more.
     pub(crate) fn was_completed(&mut self) {
         self.is_open = false;
+    }
+
+    /// It is not to be aborted: the caller looks after it.
+    pub(crate) fn release(mut self) -> UploadId {
+        self.is_open = false;
+        UploadId::new(&self.id)
     }
 }
 
