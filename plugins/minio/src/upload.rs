@@ -6,21 +6,22 @@ use std::time::Instant;
 use aws_sdk_s3::primitives::ByteStream as Payload;
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumType, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
+use md5::{Digest as _, Md5};
 use storage_core::{
-    Checksums, Error, ErrorKind, ObjectKey, Result, SaveOptions, SaveResult, UploadId, WriteCondition,
+    Checksums, ETag, Error, ErrorKind, ObjectKey, Result, SaveOptions, SaveResult, UploadId, WriteCondition,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::client::TimeToMove;
 use crate::config::MIN_PART_BYTES;
-use crate::error::{convert, fault};
+use crate::error::{convert, fault, with_unknown_outcome};
 use crate::meta::{etag, version};
 use crate::pace::Pace;
 use crate::save::{condition_fault, quoted, unsigned};
 use crate::source::Source;
 use crate::store::Store;
-use crate::{attributes, digest, piece};
+use crate::{attributes, digest, piece, read};
 
 /// The most parts of an upload.
 pub(crate) const MAX_PARTS: u32 = 10_000;
@@ -309,20 +310,114 @@ pub(crate) async fn finish(
             .map_err(|error| condition_fault(convert("complete the upload", error), condition))
     };
     let _alone = store.alone_with_condition(key, *condition != WriteCondition::Always).await;
+    let mut attempts = 0;
     let done = match condition {
-        WriteCondition::Always => piece::repeated(complete).await?,
+        WriteCondition::Always => {
+            piece::repeated(|| {
+                attempts += 1;
+                complete()
+            })
+            .await
+        }
         // A repeated conditional write could meet its own first attempt.
-        _ => complete().await?,
+        _ => complete().await,
     };
-    Ok(SaveResult {
+    match done {
+        Ok(done) => Ok(SaveResult {
+            size_bytes,
+            etag: etag(done.e_tag()),
+            version: version(store, done.version_id()),
+            ..SaveResult::default()
+        }),
+        // The answer that was lost may have been that of a success: the next attempt then finds no upload.
+        Err(error) if attempts > 1 && error.kind() == ErrorKind::NotFound => {
+            let made = made_of(store, key, named.parts(), size_bytes, checksums).await;
+            made.ok_or_else(|| with_unknown_outcome(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What is under the key, if it is what these parts make.
+async fn made_of(
+    store: &Store,
+    key: &ObjectKey,
+    parts: &[CompletedPart],
+    size_bytes: u64,
+    checksums: &Checksums,
+) -> Option<SaveResult> {
+    let found = piece::repeated(|| read::head(store, key, None)).await.ok()?;
+    let is_it = match (checksums.crc64nvme, found.checksums.crc64nvme) {
+        (Some(ours), Some(theirs)) => ours == theirs,
+        _ => found.etag.is_some() && found.etag == tag_of(parts),
+    };
+    (is_it && found.size_bytes == size_bytes).then(|| SaveResult {
         size_bytes,
-        etag: etag(done.e_tag()),
-        version: version(store, done.version_id()),
+        etag: found.etag,
+        version: found.version,
         ..SaveResult::default()
     })
+}
+
+/// The tag that S3 gives to an object of these parts: the MD5 of their MD5s, and how many they are.
+fn tag_of(parts: &[CompletedPart]) -> Option<ETag> {
+    let mut md5 = Md5::new();
+    for part in parts {
+        md5.update(hex::decode(etag(part.e_tag())?.as_str()).ok()?);
+    }
+    Some(ETag::new(format!("{}-{}", hex::encode(md5.finalize()), parts.len())))
 }
 
 /// Whether parts of these sizes make an upload that every server takes.
 pub(crate) fn is_too_small(size_bytes: u64, is_last: bool) -> bool {
     !is_last && size_bytes < MIN_PART_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Answer, key, store};
+
+    const CONTENT: &[u8] = b"content";
+
+    /// Completes an upload of one part, where the first answer is lost, the second says that there is no upload, and
+    /// the object is described like this.
+    async fn completed_after_a_lost_answer(head: &'static str, checksums: &Checksums) -> Result<SaveResult> {
+        let answers = vec![
+            Answer::Breaks,
+            Answer::refuses("404 Not Found", "NoSuchUpload"),
+            Answer::Gives(head, String::new()),
+        ];
+        let (store, _requests) = store(answers);
+        let parts = vec![completed(1, Some(&quoted(&hex::encode(Md5::digest(CONTENT)))), None)];
+        let size_bytes = CONTENT.len() as u64;
+        finish(&store, &key(), "id", parts, &WriteCondition::Always, size_bytes, checksums).await
+    }
+
+    #[tokio::test]
+    async fn a_completion_whose_answer_was_lost_is_known_by_the_object() {
+        let crc = Checksums { crc64nvme: Some(digest::crc64nvme(CONTENT)), ..Checksums::default() };
+        let by_crc = "200 OK\r\netag: \"x-1\"\r\ncontent-length: 7\r\nx-amz-checksum-crc64nvme: lhVdXyVQTGE=";
+        let by_tag = "200 OK\r\netag: \"73ad9750e8d5fcf7936433620b4baa21-1\"\r\ncontent-length: 7";
+        for (head, checksums) in [(by_crc, &crc), (by_tag, &crc), (by_tag, &Checksums::default())] {
+            let saved = completed_after_a_lost_answer(head, checksums).await.expect("it is there");
+            assert_eq!(saved.size_bytes, 7);
+            assert!(saved.etag.is_some_and(|tag| head.contains(tag.as_str())));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_object_of_somebody_else_is_not_taken_for_what_was_completed() {
+        let crc = Checksums { crc64nvme: Some(!digest::crc64nvme(CONTENT)), ..Checksums::default() };
+        for head in [
+            "200 OK\r\netag: \"x-1\"\r\ncontent-length: 7\r\nx-amz-checksum-crc64nvme: lhVdXyVQTGE=",
+            "200 OK\r\netag: \"x-1\"\r\ncontent-length: 7",
+            "200 OK\r\netag: \"73ad9750e8d5fcf7936433620b4baa21-1\"\r\ncontent-length: 8",
+            "404 Not Found",
+        ] {
+            let error = completed_after_a_lost_answer(head, &crc).await.expect_err("another");
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{head}");
+            assert!(error.to_string().contains("not known whether it took effect"), "{error}");
+        }
+    }
 }
