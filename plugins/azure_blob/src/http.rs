@@ -241,6 +241,10 @@ mod tests {
                 received.extend_from_slice(&buffer[..count]);
             }
             for part in parts {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the pause is what is tested, on a thread of its own"
+                )]
                 std::thread::sleep(LATE);
                 // Whoever waited in vain is gone.
                 let _ = stream.write_all(part.as_bytes());

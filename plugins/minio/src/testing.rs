@@ -104,6 +104,10 @@ fn give(stream: &mut TcpStream, answer: Answer) {
         Answer::GivesAfter(pause, head, body) => (pause, head, body),
         Answer::Breaks => return,
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the pause is what is tested, on a thread of the server's own"
+    )]
     std::thread::sleep(pause);
     let length = if head.contains("content-length") {
         String::new()
