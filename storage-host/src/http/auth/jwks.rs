@@ -135,10 +135,12 @@ impl KeySet {
             }
             return Ok(key);
         }
-        // In a task of its own: a client that leaves meanwhile must not end a fetch for which all others wait.
-        let fetching = Arc::clone(inner);
-        if let Err(error) = tokio::spawn(async move { fetching.renew().await }).await {
-            tracing::error!(%error, "the fetch of the token issuer's keys did not end");
+        if inner.is_due().await {
+            // In a task of its own: a client that leaves meanwhile must not end a fetch for which all others wait.
+            let fetching = Arc::clone(inner);
+            if let Err(error) = tokio::spawn(async move { fetching.renew().await }).await {
+                tracing::error!(%error, "the fetch of the token issuer's keys did not end");
+            }
         }
         match inner.known(id, algorithm) {
             Some(key) => Ok(key),
@@ -177,10 +179,19 @@ impl Inner {
         self.keys.read().fetched_at.is_none_or(|at| at.elapsed() > LIFETIME)
     }
 
-    /// Fetches the set, unless that was tried a moment ago. Whoever comes while it is fetched waits for it.
+    /// Whether the set may be fetched, which was not tried a moment ago. Whoever asks while it is fetched waits for it.
+    async fn is_due(&self) -> bool {
+        self.may_follow(*self.attempt.lock().await)
+    }
+
+    fn may_follow(&self, attempt: Option<Instant>) -> bool {
+        attempt.is_none_or(|at| at.elapsed() >= self.min_interval)
+    }
+
+    /// Fetches the set, unless that was tried a moment ago.
     async fn renew(&self) {
         let mut attempt = self.attempt.lock().await;
-        if attempt.is_some_and(|at| at.elapsed() < self.min_interval) {
+        if !self.may_follow(*attempt) {
             return;
         }
         *attempt = Some(Instant::now());
