@@ -28,8 +28,7 @@ where
     O: Send + 'a,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    // The SDK's futures are of many kilobytes, which every future around them would carry along.
-    Box::pin(bounded(store, what, sent_bytes, patience(store, sent_bytes), request))
+    bounded(store, what, sent_bytes, patience(store, sent_bytes), request)
 }
 
 /// Sends a request upon which S3 itself moves so many bytes. It gets time for them.
@@ -47,8 +46,7 @@ where
     O: Send + 'a,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    // The SDK's futures are of many kilobytes, which every future around them would carry along.
-    Box::pin(bounded(store, what, 0, patience(store, moved_bytes), request))
+    bounded(store, what, 0, patience(store, moved_bytes), request)
 }
 
 /// Sends a request that S3 may take so long for, whatever its content.
@@ -66,8 +64,7 @@ where
     O: Send + 'a,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    // The SDK's futures are of many kilobytes, which every future around them would carry along.
-    Box::pin(bounded(store, what, 0, patience, request))
+    bounded(store, what, 0, patience, request)
 }
 
 /// How long a request may take upon which so many bytes move.
@@ -75,23 +72,27 @@ fn patience(store: &Store, moved_bytes: u64) -> Duration {
     store.config.read_timeout + Duration::from_secs(moved_bytes / SLOWEST_BYTES_PER_SECOND)
 }
 
-async fn bounded<O, E>(
-    store: &Store,
+fn bounded<'a, O, E>(
+    store: &'a Store,
     what: &'static str,
     sent_bytes: u64,
     patience: Duration,
-    request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>>,
-) -> Result<O>
+    request: impl Future<Output = Result<O, SdkError<E, HttpResponse>>> + Send + 'a,
+) -> BoxFuture<'a, Result<O>>
 where
+    O: Send + 'a,
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let started = Instant::now();
-    let answer = match tokio::time::timeout(patience, request).await {
-        Ok(answer) => answer.map_err(|error| from_sdk(what, error)),
-        Err(_) => Err(timed_out(what, patience)),
-    };
-    store.metrics.count(started.elapsed(), sent_bytes, answer.as_ref().err());
-    answer.map_err(|error| explain(store, error))
+    // The SDK's futures are of many kilobytes, which every future around them would carry along.
+    Box::pin(async move {
+        let started = Instant::now();
+        let answer = match tokio::time::timeout(patience, request).await {
+            Ok(answer) => answer.map_err(|error| from_sdk(what, error)),
+            Err(_) => Err(timed_out(what, patience)),
+        };
+        store.metrics.count(started.elapsed(), sent_bytes, answer.as_ref().err());
+        answer.map_err(|error| explain(store, error))
+    })
 }
 
 /// Adds what only this backend knows: how its bucket is made.
